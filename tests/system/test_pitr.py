@@ -13,9 +13,8 @@ TABLE = "CREATE TABLE t (id int PRIMARY KEY, note text NOT NULL)"
 SUM = "SELECT coalesce(array_agg(id ORDER BY id), '{}'), md5(string_agg(note, ',' ORDER BY id)) FROM t"
 
 
-def utc(moment, places=6):
-    text = moment.astimezone(datetime.timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "")
-    return text[:len(text) - 6 + places] + "Z"
+def utc(moment):
+    return moment.astimezone(datetime.timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class History:
