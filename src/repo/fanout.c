@@ -56,7 +56,7 @@ fanout_fail(struct fanout *f, size_t i, const struct err *why)
 	f->targets[i].failed = true;
 	f->targets[i].done = false;
 	f->targets[i].err = *why;
-	err_wrap(&f->targets[i].err, "repository '%s'", f->targets[i].repo != NULL ? f->targets[i].repo->name : "?");
+	err_wrap(&f->targets[i].err, "repository '%s'", f->targets[i].name);
 }
 
 /* 0 while somebody is left, else the last error. */
@@ -179,7 +179,9 @@ fanout_put_record(struct fanout *f, const char *relative, uint8_t kind, const js
 			continue;
 		rc = repository_put_record(t->repo, relative, kind, clear, signer, &one);
 		t->existed = rc == ERR_EXISTS;
-		if (rc < 0 && rc != ERR_EXISTS)
+		if (rc == ERR_EXISTS) /* whoever made it may have died before it was durable */
+			rc = repository_settle(t->repo, relative, &one);
+		if (rc < 0)
 			fanout_fail(f, i, &one);
 		else
 			t->done = true;

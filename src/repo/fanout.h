@@ -8,6 +8,7 @@
 #include "repo/repository.h"
 
 struct fanout_target {
+	const char *name;        /* in the configuration; borrowed */
 	struct repository *repo; /* borrowed; NULL: could not be opened, see err */
 	bool failed;             /* out of the game; err says why */
 	bool done;               /* has the object of the last put, durable */

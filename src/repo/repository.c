@@ -92,6 +92,15 @@ repository_stat(struct repository *r, const char *relative, struct store_stat *o
 	return rc;
 }
 
+int
+repository_settle(struct repository *r, const char *relative, struct err *err)
+{
+	char key[STORE_KEY_MAX];
+	int rc = layout_key(key, r->cluster_name, relative, err);
+
+	return rc < 0 ? rc : store_settle(r->store, key, err);
+}
+
 bool
 repository_knows_signer(const struct repository *r, const uint8_t key[KEY_BYTES])
 {

@@ -76,6 +76,9 @@ int repository_confirm(struct repository *r, struct err *err);
 /* An exact-name miss that was confirmed gives ERR_NOT_FOUND; everything doubtful is another error. */
 int repository_stat(struct repository *r, const char *relative, struct store_stat *out, struct err *err);
 
+/* Make an object that is visible durable as well: its writer may have died in between. */
+int repository_settle(struct repository *r, const char *relative, struct err *err);
+
 bool repository_knows_signer(const struct repository *r, const uint8_t key[KEY_BYTES]);
 const struct lineage_entry *repository_lineage(const struct repository *r, uint64_t sysid); /* NULL: not of this cluster */
 

@@ -159,7 +159,9 @@ publish(struct writer *w, struct fanout *f, struct open_epoch *e, const struct e
 		if (t->failed || is_published(e, t->repo->id))
 			continue;
 		rc = repository_put_record(t->repo, name, OBJECT_EPOCH_KEY, e->record, &w->signing, &one);
-		if (rc < 0 && rc != ERR_EXISTS) {
+		if (rc == ERR_EXISTS) /* an earlier process put it and died before it could say so */
+			rc = repository_settle(t->repo, name, &one);
+		if (rc < 0) {
 			fanout_fail(f, i, &one);
 			continue;
 		}
