@@ -89,12 +89,13 @@ make_data() {
 	query 'checkpoint'
 	as_server "$bindir/pg_ctl" -D "$work/pg" -m fast -w stop >/dev/null
 	cat "$work"/pg/base/*/* | head -c 268435456 >"$work/heap-pages"
+	head -c 16777216 /dev/urandom >"$work/incompressible" # what encrypted or compressed columns come to: the worst case
 }
 
 print_machine() {
 	echo "| machine | |"
 	echo "|---|---|"
-	lscpu | awk -F': +' '/^Model name|^CPU\(s\)|^CPU family|^Model:|^Hypervisor vendor|^L1d|^L2|^L3/ { print "| " $1 " | " $2 " |" }'
+	lscpu | awk -F': +' '/^Model|^CPU\(s\)|^CPU family|^Hypervisor|^L[123]d? cache/ { print "| " $1 " | " $2 " |" }'
 	awk '/^MemTotal/ { printf "| memory | %.1f GiB |\n", $2 / 1048576 }' /proc/meminfo
 	echo "| kernel | $(uname -sr) |"
 	echo "| file system of TMPDIR | $(stat -f -c %T "$work") |"
@@ -128,7 +129,8 @@ run_primitives() {
 	bench=$work/build/tests/bench
 	print_machine
 	print_disk
-	"$bench/bench-primitives" "$work/wal-bulk-load" "$work/wal-after-checkpoint" "$work/wal-transactions" "$work/heap-pages"
+	"$bench/bench-primitives" "$work/wal-bulk-load" "$work/wal-after-checkpoint" "$work/wal-transactions" \
+		"$work/incompressible" "$work/heap-pages"
 	echo
 	programs=
 	for name in libc core core-init core-crypto core-crypto-init core-curl core-curl-init; do

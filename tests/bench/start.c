@@ -16,22 +16,30 @@
 #include <curl/curl.h>
 #endif
 
+/* Never called: with these references the linker keeps the libraries. */
+static int
+references(void)
+{
+	int sum = 1;
+
+#if defined(LINK_CORE) || defined(INIT_SODIUM)
+	sum += LZ4_versionNumber() + (int)ZSTD_versionNumber() + sodium_library_version_major();
+#endif
+#if defined(LINK_CRYPTO) || defined(INIT_CRYPTO)
+	sum += EVP_MD_get_size(EVP_sha256());
+#endif
+#if defined(LINK_CURL) || defined(INIT_CURL)
+	sum += curl_version() == NULL;
+#endif
+	return sum;
+}
+
 int
 main(int argc, char **argv)
 {
 	(void)argv;
-#if defined(LINK_CORE) || defined(INIT_SODIUM)
-	if (argc > 100) /* never: a reference keeps the library linked */
-		return LZ4_versionNumber() + (int)ZSTD_versionNumber() + sodium_library_version_major();
-#endif
-#if defined(LINK_CRYPTO) || defined(INIT_CRYPTO)
 	if (argc > 100)
-		return EVP_MD_get_size(EVP_sha256());
-#endif
-#if defined(LINK_CURL) || defined(INIT_CURL)
-	if (argc > 100)
-		return curl_version() == NULL;
-#endif
+		return references();
 #ifdef INIT_SODIUM
 	if (sodium_init() < 0)
 		return 1;
@@ -47,5 +55,5 @@ main(int argc, char **argv)
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return 1;
 #endif
-	return argc > 100;
+	return 0;
 }
