@@ -138,8 +138,7 @@ read_tablespaces(const struct pg_rows *rows, struct backup_tablespace **out, siz
 
 /* The next payload, to be freed with PQfreemem; NULL in *out behind the last. */
 static int
-next_message(
-    struct pg_connection *c, const struct pg_interrupt *interrupt, char **out, size_t *len, struct err *err)
+next_message(struct pg_connection *c, const struct pg_interrupt *interrupt, char **out, size_t *len, struct err *err)
 {
 	for (;;) {
 		int n = PQgetCopyData(pg_conn_libpq(c), out, 1);
@@ -220,8 +219,8 @@ start(struct pg_connection *c, const struct basebackup_options *options, struct 
 }
 
 int
-basebackup_run(struct pg_connection *c, const struct basebackup_options *options, const struct backup_events *events,
-    void *arg, const struct pg_interrupt *interrupt, struct basebackup_stop *stop, struct err *err)
+basebackup_run(struct pg_connection *c, const struct basebackup_options *options, const struct backup_events *events, void *arg,
+    const struct pg_interrupt *interrupt, struct basebackup_stop *stop, struct err *err)
 {
 	PG_ROWS_AUTO struct pg_rows *first = NULL, *list = NULL, *last = NULL;
 	FREE_AUTO struct backup_tablespace *tablespaces = NULL;

@@ -77,9 +77,20 @@ pg_sqlstate_kind(const char *sqlstate)
 		const char *prefix;
 		int kind;
 	} kinds[] = {
-	    {"08", ERR_RETRY}, {"57", ERR_RETRY}, {"53", ERR_RETRY}, {"40", ERR_RETRY}, {"55006", ERR_RETRY},
-	    {"55P03", ERR_RETRY}, {"28", ERR_AUTH}, {"42501", ERR_AUTH}, {"XX001", ERR_CORRUPT}, {"XX002", ERR_CORRUPT},
-	    {"42", ERR_CONFIG}, {"3D", ERR_CONFIG}, {"22023", ERR_CONFIG}, {"0A", ERR_CONFIG},
+	    {"08", ERR_RETRY},
+	    {"57", ERR_RETRY},
+	    {"53", ERR_RETRY},
+	    {"40", ERR_RETRY},
+	    {"55006", ERR_RETRY},
+	    {"55P03", ERR_RETRY},
+	    {"28", ERR_AUTH},
+	    {"42501", ERR_AUTH},
+	    {"XX001", ERR_CORRUPT},
+	    {"XX002", ERR_CORRUPT},
+	    {"42", ERR_CONFIG},
+	    {"3D", ERR_CONFIG},
+	    {"22023", ERR_CONFIG},
+	    {"0A", ERR_CONFIG},
 	};
 
 	if (*sqlstate == '\0')
@@ -247,7 +258,8 @@ connect_with(struct pg_connection *c, const struct pg_conn_options *o, struct er
 
 	if (given == NULL) { /* libpq's reason quotes the text */
 		rc = err_set(err, ERR_CONFIG, 0, "a connection string cannot be read");
-		(void)err_hint(err, "it is a list of keyword=value, values with blanks in single quotes, or a postgresql:// URI");
+		(void)err_hint(
+		    err, "it is a list of keyword=value, values with blanks in single quotes, or a postgresql:// URI");
 		return rc;
 	}
 	for (const PQconninfoOption *g = given; g->keyword != NULL; g++) {
@@ -353,8 +365,7 @@ pg_conn_wait(struct pg_connection *c, const struct pg_interrupt *interrupt, stru
 	for (;;) {
 		/* what could not be sent yet goes out first: a server that waits for it sends nothing */
 		int unsent = PQflush(c->pq);
-		struct pollfd fd = {
-		    .fd = PQsocket(c->pq), .events = (short)(unsent > 0 ? POLLIN | POLLOUT : POLLIN)};
+		struct pollfd fd = {.fd = PQsocket(c->pq), .events = (short)(unsent > 0 ? POLLIN | POLLOUT : POLLIN)};
 		int rc = interrupt != NULL && interrupt->check != NULL ? interrupt->check(interrupt->arg, err) : 0;
 		int n;
 
@@ -385,8 +396,8 @@ pg_conn_next_result(struct pg_connection *c, const struct pg_interrupt *interrup
 }
 
 int
-pg_conn_next_rows(struct pg_connection *c, const struct pg_interrupt *interrupt, const char *what, struct pg_rows **out,
-    struct err *err)
+pg_conn_next_rows(
+    struct pg_connection *c, const struct pg_interrupt *interrupt, const char *what, struct pg_rows **out, struct err *err)
 {
 	SCOPE(scope_result) PGresult *r = NULL;
 	int rc = pg_conn_next_result(c, interrupt, &r, err);
@@ -420,8 +431,7 @@ pg_conn_query(
 }
 
 int
-pg_conn_query_value(
-    struct pg_connection *c, const char *sql, size_t n, const char *const *params, char **out, struct err *err)
+pg_conn_query_value(struct pg_connection *c, const char *sql, size_t n, const char *const *params, char **out, struct err *err)
 {
 	PG_ROWS_AUTO struct pg_rows *rows = NULL;
 	const char *value;

@@ -48,7 +48,7 @@ check_marker(struct repository *r, const char *expected, struct err *err)
 	int rc = read_marker(r->store, r->id, err);
 
 	if (rc == ERR_NOT_FOUND) {
-		err_set(err, ERR_CONFIG, 0, "repository '%s' (%s) has no marker %s", r->name, r->store->url, LAYOUT_MARKER);
+		err_set(err, ERR_IO, 0, "repository '%s' (%s) has no marker %s", r->name, r->store->url, LAYOUT_MARKER);
 		return err_hint(err, "is its file system mounted? a new repository is made by: pgcairn init");
 	}
 	if (rc < 0)

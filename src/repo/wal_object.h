@@ -11,8 +11,8 @@
 #include "pg/wal_summary.h"
 
 /* summary NULL for history files: then the clear part has content id and size alone. */
-int wal_object_encode(const struct wal_summary *summary, const uint8_t content_id[CONTENT_ID], uint64_t size, const char *file_name,
-    struct buf *clear, struct buf *sealed, struct err *err);
+int wal_object_encode(const struct wal_summary *summary, const uint8_t content_id[CONTENT_ID], uint64_t size,
+    const char *file_name, struct buf *clear, struct buf *sealed, struct err *err);
 
 /* The content id of any WAL object. */
 int wal_object_content_id(const json_t *clear, uint8_t out[CONTENT_ID], struct err *err);
