@@ -52,7 +52,7 @@ struct repository_options {
 };
 
 /*
- * Open and check: marker, lineage, recipients, signers. ERR_CONFIG when there is no marker (an empty directory is never an
+ * Open and check: marker, lineage, recipients, signers. ERR_IO when there is no marker (an empty directory is never an
  * empty repository) or another repository's; ERR_AUTH when the first signer is not pinned. A cluster folder without lineage is
  * not an error: has_cluster is false.
  */
