@@ -65,7 +65,8 @@ backup_stream_new(struct backup_stream **out, const struct backup_start *start, 
 		return err_set(err, ERR_CORRUPT, 0, "the server announced a base backup of nothing");
 	for (size_t i = 0; i < start->n_tablespaces; i++)
 		if ((start->tablespaces[i].oid == 0) != (i + 1 == start->n_tablespaces))
-			return err_set(err, ERR_CORRUPT, 0, "the server's list of tablespaces does not end with its data directory");
+			return err_set(
+			    err, ERR_CORRUPT, 0, "the server's list of tablespaces does not end with its data directory");
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		return err_set(err, ERR_NOMEM, 0, "out of memory for a base backup");

@@ -138,8 +138,7 @@ read_tablespaces(const struct pg_rows *rows, struct backup_tablespace **out, siz
 
 /* The next payload, to be freed with PQfreemem; NULL in *out behind the last. */
 static int
-next_message(
-    struct pg_connection *c, const struct pg_interrupt *interrupt, char **out, size_t *len, struct err *err)
+next_message(struct pg_connection *c, const struct pg_interrupt *interrupt, char **out, size_t *len, struct err *err)
 {
 	for (;;) {
 		int n = PQgetCopyData(pg_conn_libpq(c), out, 1);
@@ -163,7 +162,7 @@ receive(struct pg_connection *c, struct backup_stream *s, const struct pg_interr
 {
 	for (;;) {
 		char *payload = NULL;
-		size_t len;
+		size_t len = 0;
 		int rc = interrupt != NULL && interrupt->check != NULL ? interrupt->check(interrupt->arg, err) : 0;
 
 		if (rc == 0)
@@ -220,8 +219,8 @@ start(struct pg_connection *c, const struct basebackup_options *options, struct 
 }
 
 int
-basebackup_run(struct pg_connection *c, const struct basebackup_options *options, const struct backup_events *events,
-    void *arg, const struct pg_interrupt *interrupt, struct basebackup_stop *stop, struct err *err)
+basebackup_run(struct pg_connection *c, const struct basebackup_options *options, const struct backup_events *events, void *arg,
+    const struct pg_interrupt *interrupt, struct basebackup_stop *stop, struct err *err)
 {
 	PG_ROWS_AUTO struct pg_rows *first = NULL, *list = NULL, *last = NULL;
 	FREE_AUTO struct backup_tablespace *tablespaces = NULL;

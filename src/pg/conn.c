@@ -62,12 +62,15 @@ one_line(char *out, size_t size, const char *text)
 }
 
 /* libpq quotes parameters that it does not understand, and a slip of the pen puts a password among them. */
-static void
+static bool
 hide_secret(const struct pg_connection *c, char *line, size_t size)
 {
-	if ((c->password != NULL && strlen(c->password) > 2 && strstr(line, c->password) != NULL) ||
-	    strcasestr(line, "password=") != NULL || strstr(line, "://") != NULL)
+	bool hide = (c->password != NULL && strlen(c->password) > 2 && strstr(line, c->password) != NULL) ||
+		    strcasestr(line, "password=") != NULL || strstr(line, "://") != NULL;
+
+	if (hide)
 		(void)snprintf(line, size, "libpq's message is withheld because it quotes the connection's parameters");
+	return hide;
 }
 
 int
@@ -77,9 +80,20 @@ pg_sqlstate_kind(const char *sqlstate)
 		const char *prefix;
 		int kind;
 	} kinds[] = {
-	    {"08", ERR_RETRY}, {"57", ERR_RETRY}, {"53", ERR_RETRY}, {"40", ERR_RETRY}, {"55006", ERR_RETRY},
-	    {"55P03", ERR_RETRY}, {"28", ERR_AUTH}, {"42501", ERR_AUTH}, {"XX001", ERR_CORRUPT}, {"XX002", ERR_CORRUPT},
-	    {"42", ERR_CONFIG}, {"3D", ERR_CONFIG}, {"22023", ERR_CONFIG}, {"0A", ERR_CONFIG},
+	    {"08", ERR_RETRY},
+	    {"57", ERR_RETRY},
+	    {"53", ERR_RETRY},
+	    {"40", ERR_RETRY},
+	    {"55006", ERR_RETRY},
+	    {"55P03", ERR_RETRY},
+	    {"28", ERR_AUTH},
+	    {"42501", ERR_AUTH},
+	    {"XX001", ERR_CORRUPT},
+	    {"XX002", ERR_CORRUPT},
+	    {"42", ERR_CONFIG},
+	    {"3D", ERR_CONFIG},
+	    {"22023", ERR_CONFIG},
+	    {"0A", ERR_CONFIG},
 	};
 
 	if (*sqlstate == '\0')
@@ -110,7 +124,7 @@ pg_conn_error(struct pg_connection *c, const PGresult *result, const char *what,
 		const char *text = PQresultErrorMessage(result);
 
 		one_line(line, sizeof(line), *text != '\0' ? text : PQerrorMessage(c->pq));
-		hide_secret(c, line, sizeof(line));
+		(void)hide_secret(c, line, sizeof(line));
 		/* without a SQLSTATE it is either a lost connection or libpq itself that complains */
 		kind = PQstatus(c->pq) == CONNECTION_BAD ? ERR_RETRY : ERR_IO;
 		return err_set(
@@ -230,7 +244,8 @@ second_try(struct pg_connection *c, int64_t began_ms, struct err *err)
 			return 0;
 		find_sqlstate(PQerrorMessage(c->pq), code);
 	}
-	hide_secret(c, line, sizeof(line));
+	if (hide_secret(c, line, sizeof(line)))
+		return err_set(err, ERR_CONFIG, 0, "connect to PostgreSQL: %s", line);
 	if (code[0] == '\0')
 		return err_set(err, needs_password ? ERR_AUTH : ERR_RETRY, 0, "connect to PostgreSQL: %s", line);
 	return err_set(err, pg_sqlstate_kind(code), 0, "connect to PostgreSQL: %s (SQLSTATE %s)", line, code);
@@ -247,7 +262,8 @@ connect_with(struct pg_connection *c, const struct pg_conn_options *o, struct er
 
 	if (given == NULL) { /* libpq's reason quotes the text */
 		rc = err_set(err, ERR_CONFIG, 0, "a connection string cannot be read");
-		(void)err_hint(err, "it is a list of keyword=value, values with blanks in single quotes, or a postgresql:// URI");
+		(void)err_hint(
+		    err, "it is a list of keyword=value, values with blanks in single quotes, or a postgresql:// URI");
 		return rc;
 	}
 	for (const PQconninfoOption *g = given; g->keyword != NULL; g++) {
@@ -347,27 +363,50 @@ pg_conn_libpq(struct pg_connection *c)
 	return c->pq;
 }
 
+/* The connection is gone: what the server said last, behind all data, is the reason if it said anything. */
+static int
+lost(struct pg_connection *c, struct err *err)
+{
+	PGresult *r;
+	int rc = pg_conn_error(c, NULL, "talk to the server", err);
+
+	while ((r = PQgetResult(c->pq)) != NULL) {
+		ExecStatusType status = PQresultStatus(r);
+		char *data;
+		int n = -1;
+
+		if (*field(r, PG_DIAG_SQLSTATE) != '\0')
+			rc = pg_conn_error(c, r, "talk to the server", err);
+		PQclear(r);
+		if (status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH)
+			while ((n = PQgetCopyData(c->pq, &data, 1)) > 0)
+				PQfreemem(data);
+		if (n == 0) /* it ends within the data, and the same result would come for ever */
+			break;
+	}
+	return rc;
+}
+
 int
 pg_conn_wait(struct pg_connection *c, const struct pg_interrupt *interrupt, struct err *err)
 {
 	for (;;) {
 		/* what could not be sent yet goes out first: a server that waits for it sends nothing */
 		int unsent = PQflush(c->pq);
-		struct pollfd fd = {
-		    .fd = PQsocket(c->pq), .events = (short)(unsent > 0 ? POLLIN | POLLOUT : POLLIN)};
+		struct pollfd fd = {.fd = PQsocket(c->pq), .events = (short)(unsent > 0 ? POLLIN | POLLOUT : POLLIN)};
 		int rc = interrupt != NULL && interrupt->check != NULL ? interrupt->check(interrupt->arg, err) : 0;
 		int n;
 
 		if (rc != 0)
 			return rc;
 		if (unsent < 0 || fd.fd < 0)
-			return pg_conn_error(c, NULL, "talk to the server", err);
+			return lost(c, err);
 		n = poll(&fd, 1, POLL_MS);
 		if (n < 0 && errno != EINTR)
 			return err_set(err, ERR_IO, errno, "wait for the server");
 		if (n <= 0 || (fd.revents & ~POLLOUT) == 0)
 			continue;
-		return PQconsumeInput(c->pq) == 1 ? 0 : pg_conn_error(c, NULL, "read from the server", err);
+		return PQconsumeInput(c->pq) == 1 ? 0 : lost(c, err);
 	}
 }
 
@@ -385,8 +424,8 @@ pg_conn_next_result(struct pg_connection *c, const struct pg_interrupt *interrup
 }
 
 int
-pg_conn_next_rows(struct pg_connection *c, const struct pg_interrupt *interrupt, const char *what, struct pg_rows **out,
-    struct err *err)
+pg_conn_next_rows(
+    struct pg_connection *c, const struct pg_interrupt *interrupt, const char *what, struct pg_rows **out, struct err *err)
 {
 	SCOPE(scope_result) PGresult *r = NULL;
 	int rc = pg_conn_next_result(c, interrupt, &r, err);
@@ -420,8 +459,7 @@ pg_conn_query(
 }
 
 int
-pg_conn_query_value(
-    struct pg_connection *c, const char *sql, size_t n, const char *const *params, char **out, struct err *err)
+pg_conn_query_value(struct pg_connection *c, const char *sql, size_t n, const char *const *params, char **out, struct err *err)
 {
 	PG_ROWS_AUTO struct pg_rows *rows = NULL;
 	const char *value;

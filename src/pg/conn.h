@@ -32,10 +32,10 @@ struct pg_notice {
 };
 
 struct pg_conn_options {
-	const char *conninfo;         /* keywords and values, or a URI */
-	const char *application_name; /* forced; NULL: "pgcairn" */
-	bool replication;             /* physical replication; else SQL */
-	int connect_timeout_s;        /* 0: what conninfo says, else 10 */
+	const char *conninfo;                                      /* keywords and values, or a URI */
+	const char *application_name;                              /* forced; NULL: "pgcairn" */
+	bool replication;                                          /* physical replication; else SQL */
+	int connect_timeout_s;                                     /* 0: what conninfo says, else 10 */
 	void (*notice)(const struct pg_notice *notice, void *arg); /* NULL: notices are dropped */
 	void *notice_arg;
 };
@@ -91,12 +91,11 @@ int pg_conn_error(struct pg_connection *c, const struct pg_result *result, const
 int pg_conn_wait(struct pg_connection *c, const struct pg_interrupt *interrupt, struct err *err);
 
 /* The next result, or NULL in *out behind the last; errors in it are not raised. The caller clears it. */
-int pg_conn_next_result(
-    struct pg_connection *c, const struct pg_interrupt *interrupt, struct pg_result **out, struct err *err);
+int pg_conn_next_result(struct pg_connection *c, const struct pg_interrupt *interrupt, struct pg_result **out, struct err *err);
 
 /* The next result's rows; an error, or a result that is not rows, is raised. */
-int pg_conn_next_rows(struct pg_connection *c, const struct pg_interrupt *interrupt, const char *what, struct pg_rows **out,
-    struct err *err);
+int pg_conn_next_rows(
+    struct pg_connection *c, const struct pg_interrupt *interrupt, const char *what, struct pg_rows **out, struct err *err);
 
 static inline void
 scope_pg_conn(struct pg_connection **c)

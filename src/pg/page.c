@@ -162,7 +162,7 @@ take_version_dir(const char **p)
 	uint32_t major, catalog;
 
 	return take_text(p, "PG_") && take_number(p, UINT32_MAX, &major) && take_text(p, "_") &&
-	    take_number(p, UINT32_MAX, &catalog) && take_text(p, "/");
+	       take_number(p, UINT32_MAX, &catalog) && take_text(p, "/");
 }
 
 /* All that stands before the file's own name. */

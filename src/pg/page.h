@@ -45,9 +45,10 @@ struct page_file {
 };
 
 /*
- * Is this a file of checksummed pages? The path is as in a backup: base/5/123_vm.1, global/1260, pg_tblspc/16400/PG_15_.../5/123,
- * or PG_15_.../5/123 as in a tablespace's own archive. Names are strict: no leading zeros, no segment ".0". False for all else,
- * and for temporary relations (t3_123): a dead session leaves them half-written, and the server does not send them.
+ * Is this a file of checksummed pages? The path is as in a backup: base/5/123_vm.1, global/1260,
+ * pg_tblspc/16400/PG_15_.../5/123, or PG_15_.../5/123 as in a tablespace's own archive. Names are strict: no leading zeros, no
+ * segment ".0". False for all else, and for temporary relations (t3_123): a dead session leaves them half-written, and the
+ * server does not send them.
  */
 bool page_relation_path(const char *path, struct page_file *out);
 

@@ -223,8 +223,8 @@ read_checksum(
 		if (!str_from_hex(hex, f->checksum, f->checksum_len))
 			return broken(m, err, "a checksum does not have its algorithm's form");
 		if (f->algorithm == SERVER_CHECKSUM_CRC32C)
-			f->crc32c = (uint32_t)f->checksum[0] | (uint32_t)f->checksum[1] << 8 |
-			    (uint32_t)f->checksum[2] << 16 | (uint32_t)f->checksum[3] << 24;
+			f->crc32c = (uint32_t)f->checksum[0] | (uint32_t)f->checksum[1] << 8 | (uint32_t)f->checksum[2] << 16 |
+				    (uint32_t)f->checksum[3] << 24;
 		return 0;
 	}
 	return broken(m, err, "a checksum algorithm that this program does not know");

@@ -60,8 +60,7 @@ struct server_manifest_end {
 
 struct server_manifest;
 
-int server_manifest_new(
-    struct server_manifest **out, const struct server_manifest_events *events, void *arg, struct err *err);
+int server_manifest_new(struct server_manifest **out, const struct server_manifest_events *events, void *arg, struct err *err);
 void server_manifest_free(struct server_manifest *m); /* NULL is fine */
 
 /* ERR_CORRUPT for what is no such manifest, or what a callback returned. After a failure only free is allowed. */

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "base/str.h"
 #include "pg/path.h"
 
 enum place { IN_HEADER, IN_DATA, IN_PADDING };
@@ -139,18 +140,21 @@ read_type(struct tar_reader *r, struct err *err)
 		return err_set(err, ERR_CORRUPT, 0, "tar entry '%s' has unknown type 0x%02x", e->name, (unsigned char)type);
 	}
 	if (e->type != TAR_FILE && e->size != 0)
-		return err_set(err, ERR_CORRUPT, 0, "tar entry '%s' is no file and has %llu bytes", e->name,
-		    (unsigned long long)e->size);
+		return err_set(
+		    err, ERR_CORRUPT, 0, "tar entry '%s' is no file and has %llu bytes", e->name, (unsigned long long)e->size);
 	if ((e->type == TAR_SYMLINK) != (e->link[0] != '\0'))
 		return err_set(err, ERR_CORRUPT, 0, "tar entry '%s' and its link target do not go together", e->name);
 	return 0;
 }
 
+/* The server writes one or two directories, pg_wal/archive_status among them, with "./" in front. */
 static int
 read_name(struct tar_entry *e, struct err *err)
 {
-	size_t n = strlen(e->name);
+	size_t n = strlen(e->name), skip = str_starts(e->name, "./") ? 2 : 0;
 
+	n -= skip;
+	memmove(e->name, e->name + skip, n + 1);
 	if (e->type != TAR_FILE && n > 1 && e->name[n - 1] == '/')
 		e->name[n - 1] = '\0';
 	if (!path_is_plain(e->name))
@@ -168,7 +172,10 @@ read_header(struct tar_reader *r, struct err *err)
 	if (!checksum_fits(r))
 		return err_set(err, ERR_CORRUPT, 0, "a tar header behind '%s' has a wrong checksum", e->name);
 	memset(e, 0, sizeof(*e));
-	if (memcmp(r->block + MAGIC_AT, "ustar\0" "00", 8) != 0)
+	if (memcmp(r->block + MAGIC_AT,
+		"ustar\0"
+		"00",
+		8) != 0)
 		return err_set(err, ERR_CORRUPT, 0, "a tar header is not of the ustar format");
 	if (r->block[f_prefix.at] != '\0' || !text(r, f_name, e->name) || !text(r, f_link, e->link))
 		return err_set(err, ERR_CORRUPT, 0, "a tar header has a name that is too long: '%.99s'",
@@ -238,7 +245,8 @@ step(struct tar_reader *r, const uint8_t *p, size_t len, size_t *used, struct er
 		return r->events.end(r->arg, err);
 	case IN_PADDING:
 		if (!all_zero(p, n))
-			return err_set(err, ERR_CORRUPT, 0, "tar entry '%s' is followed by other bytes than zeros", r->entry.name);
+			return err_set(
+			    err, ERR_CORRUPT, 0, "tar entry '%s' is followed by other bytes than zeros", r->entry.name);
 		r->left -= n;
 		if (r->left == 0)
 			r->place = IN_HEADER;
