@@ -162,7 +162,7 @@ receive(struct pg_connection *c, struct backup_stream *s, const struct pg_interr
 {
 	for (;;) {
 		char *payload = NULL;
-		size_t len;
+		size_t len = 0;
 		int rc = interrupt != NULL && interrupt->check != NULL ? interrupt->check(interrupt->arg, err) : 0;
 
 		if (rc == 0)

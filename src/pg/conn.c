@@ -62,12 +62,15 @@ one_line(char *out, size_t size, const char *text)
 }
 
 /* libpq quotes parameters that it does not understand, and a slip of the pen puts a password among them. */
-static void
+static bool
 hide_secret(const struct pg_connection *c, char *line, size_t size)
 {
-	if ((c->password != NULL && strlen(c->password) > 2 && strstr(line, c->password) != NULL) ||
-	    strcasestr(line, "password=") != NULL || strstr(line, "://") != NULL)
+	bool hide = (c->password != NULL && strlen(c->password) > 2 && strstr(line, c->password) != NULL) ||
+		    strcasestr(line, "password=") != NULL || strstr(line, "://") != NULL;
+
+	if (hide)
 		(void)snprintf(line, size, "libpq's message is withheld because it quotes the connection's parameters");
+	return hide;
 }
 
 int
@@ -121,7 +124,7 @@ pg_conn_error(struct pg_connection *c, const PGresult *result, const char *what,
 		const char *text = PQresultErrorMessage(result);
 
 		one_line(line, sizeof(line), *text != '\0' ? text : PQerrorMessage(c->pq));
-		hide_secret(c, line, sizeof(line));
+		(void)hide_secret(c, line, sizeof(line));
 		/* without a SQLSTATE it is either a lost connection or libpq itself that complains */
 		kind = PQstatus(c->pq) == CONNECTION_BAD ? ERR_RETRY : ERR_IO;
 		return err_set(
@@ -241,7 +244,8 @@ second_try(struct pg_connection *c, int64_t began_ms, struct err *err)
 			return 0;
 		find_sqlstate(PQerrorMessage(c->pq), code);
 	}
-	hide_secret(c, line, sizeof(line));
+	if (hide_secret(c, line, sizeof(line)))
+		return err_set(err, ERR_CONFIG, 0, "connect to PostgreSQL: %s", line);
 	if (code[0] == '\0')
 		return err_set(err, needs_password ? ERR_AUTH : ERR_RETRY, 0, "connect to PostgreSQL: %s", line);
 	return err_set(err, pg_sqlstate_kind(code), 0, "connect to PostgreSQL: %s (SQLSTATE %s)", line, code);
@@ -359,6 +363,30 @@ pg_conn_libpq(struct pg_connection *c)
 	return c->pq;
 }
 
+/* The connection is gone: what the server said last, behind all data, is the reason if it said anything. */
+static int
+lost(struct pg_connection *c, struct err *err)
+{
+	PGresult *r;
+	int rc = pg_conn_error(c, NULL, "talk to the server", err);
+
+	while ((r = PQgetResult(c->pq)) != NULL) {
+		ExecStatusType status = PQresultStatus(r);
+		char *data;
+		int n = -1;
+
+		if (*field(r, PG_DIAG_SQLSTATE) != '\0')
+			rc = pg_conn_error(c, r, "talk to the server", err);
+		PQclear(r);
+		if (status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH)
+			while ((n = PQgetCopyData(c->pq, &data, 1)) > 0)
+				PQfreemem(data);
+		if (n == 0) /* it ends within the data, and the same result would come for ever */
+			break;
+	}
+	return rc;
+}
+
 int
 pg_conn_wait(struct pg_connection *c, const struct pg_interrupt *interrupt, struct err *err)
 {
@@ -372,13 +400,13 @@ pg_conn_wait(struct pg_connection *c, const struct pg_interrupt *interrupt, stru
 		if (rc != 0)
 			return rc;
 		if (unsent < 0 || fd.fd < 0)
-			return pg_conn_error(c, NULL, "talk to the server", err);
+			return lost(c, err);
 		n = poll(&fd, 1, POLL_MS);
 		if (n < 0 && errno != EINTR)
 			return err_set(err, ERR_IO, errno, "wait for the server");
 		if (n <= 0 || (fd.revents & ~POLLOUT) == 0)
 			continue;
-		return PQconsumeInput(c->pq) == 1 ? 0 : pg_conn_error(c, NULL, "read from the server", err);
+		return PQconsumeInput(c->pq) == 1 ? 0 : lost(c, err);
 	}
 }
 

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "base/str.h"
 #include "pg/path.h"
 
 enum place { IN_HEADER, IN_DATA, IN_PADDING };
@@ -146,11 +147,14 @@ read_type(struct tar_reader *r, struct err *err)
 	return 0;
 }
 
+/* The server writes one or two directories, pg_wal/archive_status among them, with "./" in front. */
 static int
 read_name(struct tar_entry *e, struct err *err)
 {
-	size_t n = strlen(e->name);
+	size_t n = strlen(e->name), skip = str_starts(e->name, "./") ? 2 : 0;
 
+	n -= skip;
+	memmove(e->name, e->name + skip, n + 1);
 	if (e->type != TAR_FILE && n > 1 && e->name[n - 1] == '/')
 		e->name[n - 1] = '\0';
 	if (!path_is_plain(e->name))

@@ -24,7 +24,7 @@ enum tar_type { TAR_FILE, TAR_DIRECTORY, TAR_SYMLINK };
 
 struct tar_entry {
 	enum tar_type type;
-	char name[TAR_NAME_MAX]; /* a plain relative path (pg/path.h), without the '/' behind directories and links */
+	char name[TAR_NAME_MAX]; /* a plain relative path (pg/path.h): no "./" in front, no '/' behind */
 	char link[TAR_NAME_MAX]; /* where a symlink points, any path; else "" */
 	uint64_t size;           /* bytes of a file, at most INT64_MAX; 0 for the others */
 	uint32_t mode;           /* permission bits, 07777 at most */
