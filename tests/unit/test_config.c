@@ -1,32 +1,18 @@
 /* Config texts that must be refused, each with its place, and the few that must not. */
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <stdint.h>
 #include <cmocka.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/scope.h"
-#include "base/str.h"
-#include "build-config.h"
 #include "config/config_reader.h"
-#include "config/option.h"
-#include "config/suggest.h"
 
 #define REPO "[repository:a]\nurl = file:///a\n"
 #define REPO2 REPO "[repository:b]\nurl = file:///b\n"
 #define X10 "xxxxxxxxxx"
 #define X50 X10 X10 X10 X10 X10
 #define X180 X50 X50 X50 X10 X10 X10
-
-static void
-scope_config(struct config **cfg)
-{
-	config_free(*cfg);
-}
-#define CONFIG_AUTO SCOPE(scope_config)
 
 static struct config *
 good(const char *text)
@@ -63,6 +49,7 @@ a_malformed_line_is_refused_with_its_place(void **state)
 	    {"[pgcairn]\nthreads\n", "f:2: not a 'key = value' line", ""},
 	    {"[pgcairn]\n= 3\n", "f:2: unknown key '' in section [pgcairn]", ""},
 	    {"[pgcairn]\nthreads ; = 3\nthreds = 1\n", "f:2: not a 'key = value' line", ""},
+	    {"[pgcairn]\nthreads =;3\n", "f:2: threads: the value begins with ';'", "a blank and ';'"},
 	    {"[pgcairn]\nthreds = 1\nthreads\n", "f:2: unknown key 'threds' in section [pgcairn]", "'threads'"},
 	    {"[pgcairn]\nthreads = 1\n 2\n", "f:3: the line begins with a blank", "next line"},
 	    {"[pgcairn]\n\tthreads = 1\n", "f:2: the line begins with a blank", "first column"},
@@ -142,8 +129,8 @@ a_malformed_value_is_refused_with_its_place(void **state)
 	    {"[retention]\nminimum = 0\n", "f:2: minimum: '0' is out of range", "1 to 10000"},
 	    {"[check]\nbackup-max-age = 13am\n", "f:2: backup-max-age: '13am' is not a duration", ""},
 	    {"[archive]\nacknowledge =\n", "f:2: acknowledge: the value is missing", ""},
-	    {"[archive]\nacknowledge = a,,b\n",
-		"f:2: acknowledge: 'a,,b' is not a list of words: there is a comma too many", ""},
+	    {"[archive]\nacknowledge = a,,b\n", "f:2: acknowledge: 'a,,b' is not a list of words: there is a comma too many",
+		""},
 	    {"[archive]\nacknowledge = ,a\n", "f:2: acknowledge: ',a' is not a list of words: there is a comma too many", ""},
 	    {"[archive]\nacknowledge = a,\n", "f:2: acknowledge: 'a,' is not a list of words: there is a comma too many", ""},
 	    {"[repository:a]\nurl =\n", "f:2: url: the value is missing", ""},
@@ -167,6 +154,8 @@ settings_that_do_not_go_together_are_refused(void **state)
 	    {REPO "[repository:b]\n", "f:3: url: the key is missing", "file:///"},
 	    {REPO "state = lost\n", "f:3: every repository is lost", "active"},
 	    {"[repository:a]\nurl = /srv/backup\n", "f:2: url: '/srv/backup' is not a URL", "file:///"},
+	    {"[repository:a]\nurl = ://a\n", "f:2: url: '://a' is not a URL", "file:///"},
+	    {"[repository:a]\nurl = file:/a\n", "f:2: url: 'file:/a' is not a URL", "file:///"},
 	    {"[repository:a]\nurl = file:///a # x\n", "f:2: url: 'file:///a # x' is not a URL", "';'"},
 	    {"[repository:a]\nurl = sftp://me:pass@host/a\n", "f:2: url: it holds a password", "secrets"},
 	    {REPO "[repository:b]\nid = 7\nurl = file:///a//\n", "f:5: url: repository 'a' has the same", "two copies"},
@@ -226,7 +215,8 @@ a_line_that_inih_would_cut_is_refused(void **state)
 		} else {
 			char want[100];
 
-			(void)snprintf(want, sizeof(want), "f:4: the line has %zu bytes, more than the 198 that can be read", n);
+			(void)snprintf(
+			    want, sizeof(want), "f:4: the line has %zu bytes, more than the 198 that can be read", n);
 			assert_int_equal(rc, ERR_CONFIG);
 			assert_string_equal(err.msg, want);
 			assert_non_null(strstr(err.hint, "service file"));
@@ -458,247 +448,6 @@ what_is_printed_reads_back_the_same(void **state)
 	assert_non_null(strstr(buf_text(&first), "window = 36h\nminimum = 3\n"));
 }
 
-static void
-every_row_is_documented(void **state)
-{
-	size_t n;
-	const struct option *rows = option_rows(&n);
-	BUF_AUTO struct buf doc = {0};
-
-	(void)state;
-	assert_int_equal(option_document(&doc, NULL), 0);
-	for (size_t i = 0; i < n; i++) {
-		char key[80];
-
-		(void)snprintf(key, sizeof(key), "\n| `%s` | ", rows[i].key);
-		assert_non_null(strstr(buf_text(&doc), key));
-		assert_non_null(strstr(buf_text(&doc), rows[i].doc));
-		assert_null(strchr(rows[i].doc, '|'));
-		assert_true(rows[i].type != OPTION_ENUM || rows[i].words != NULL);
-	}
-	assert_non_null(strstr(buf_text(&doc), "| `url` | string | required | "));
-	assert_non_null(strstr(buf_text(&doc), "| `compression` | lz4, zstd | `lz4` | "));
-	assert_non_null(strstr(buf_text(&doc), "### [repository:NAME]\n"));
-}
-
-static void
-a_boolean_is_one_of_six_words(void **state)
-{
-	static const struct {
-		const char *text;
-		int want; /* -1: refused */
-	} rows[] = {{"on", 1}, {"off", 0}, {"yes", 1}, {"no", 0}, {"true", 1}, {"false", 0}, {"", -1}, {"1", -1}, {"ON", -1},
-	    {"on ", -1}, {"nope", -1}};
-	static const struct option o = {.key = "k", .type = OPTION_BOOL, .preset = "off"};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		bool field = i % 2 == 0, before = field;
-		BUF_AUTO struct buf shown = {0};
-		struct err err = {0};
-		int rc = option_parse(&o, &field, rows[i].text, &err);
-
-		assert_int_equal(rc, rows[i].want < 0 ? ERR_CONFIG : 0);
-		assert_int_equal(field, rows[i].want < 0 ? before : rows[i].want);
-		assert_int_equal(option_format(&o, &field, &shown, &err), 0);
-		assert_string_equal(buf_text(&shown), field ? "on" : "off");
-		if (rc < 0)
-			assert_string_equal(err.hint, "write on or off");
-	}
-}
-
-static void
-a_refused_secret_is_not_repeated(void **state)
-{
-	static const struct option o = {.key = "k", .type = OPTION_PATH, .secret = true};
-	char *field = NULL;
-	struct err err = {0};
-
-	(void)state;
-	assert_int_equal(option_parse(&o, &field, "sesame", &err), ERR_CONFIG);
-	assert_string_equal(err.msg, "k: the value is not an absolute path");
-	assert_null(field);
-}
-
-static void
-suggestions_are_near_or_none(void **state)
-{
-	static const struct {
-		const char *word, *want;
-	} rows[] = {{"bakcup", "backup"}, {"backups", "backup"}, {"ackup", "backup"}, {"restor", "restore"}, {"inf", "info"},
-	    {"INFO", NULL}, {"x", NULL}, {"", NULL}, {"remove", NULL}, {"back", NULL}, {X50, NULL}};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct suggest s = suggest_for(rows[i].word);
-
-		suggest_offer(&s, "backup");
-		suggest_offer(&s, "restore");
-		suggest_offer(&s, "info");
-		suggest_offer(&s, X50 X50);
-		if (rows[i].want == NULL)
-			assert_null(suggest_best(&s));
-		else
-			assert_string_equal(suggest_best(&s), rows[i].want);
-	}
-}
-
-/* A directory with these files, and what is read from it. */
-static int
-make_directory(void **state)
-{
-	char template[] = "/tmp/pgcairn-config-XXXXXX";
-
-	*state = mkdtemp(template) != NULL ? strdup(template) : NULL;
-	return *state == NULL;
-}
-
-static void
-put_file(const char *dir, const char *name, const char *text)
-{
-	FREE_AUTO char *path = str_printf("%s/%s", dir, name);
-	FILE *f = fopen(path, "w");
-
-	assert_non_null(f);
-	assert_true(fputs(text, f) >= 0);
-	assert_int_equal(fclose(f), 0);
-	assert_int_equal(chmod(path, 0644), 0);
-}
-
-static int
-remove_directory(void **state)
-{
-	static const char *const names[] = {"/conf.d/b.conf", "/conf.d/a.conf", "/conf.d/.c.conf", "/conf.d/d.conf~", "/conf.d",
-	    "/main.conf", ""};
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		FREE_AUTO char *path = str_printf("%s%s", (char *)*state, names[i]);
-
-		(void)remove(path);
-	}
-	free(*state);
-	return 0;
-}
-
-static int
-load(const char *dir, struct config **cfg, struct err *err)
-{
-	FREE_AUTO char *path = str_printf("%s/main.conf", dir);
-
-	config_free(*cfg);
-	*cfg = NULL;
-	return config_load(cfg, path, err);
-}
-
-static void
-files_beside_the_main_one_are_read_in_byte_order(void **state)
-{
-	CONFIG_AUTO struct config *cfg = NULL;
-	FREE_AUTO char *conf_d = str_printf("%s/conf.d", (char *)*state);
-	FREE_AUTO char *want = str_printf("%s/conf.d/b.conf:3: section [keys] is there already, at %s/conf.d/a.conf:2",
-	    (char *)*state, (char *)*state);
-	struct err err = {0};
-
-	put_file(*state, "main.conf", REPO);
-	assert_int_equal(load(*state, &cfg, &err), 0);
-	assert_int_equal(cfg->n_clusters, 0);
-
-	assert_int_equal(mkdir(conf_d, 0755), 0);
-	put_file(*state, "conf.d/b.conf", "[cluster:b]\n");
-	put_file(*state, "conf.d/a.conf", "[cluster:a]\n");
-	put_file(*state, "conf.d/.c.conf", "[cluster:c]\n");
-	put_file(*state, "conf.d/d.conf~", "[cluster:d]\n");
-	assert_int_equal(load(*state, &cfg, &err), 0);
-	assert_int_equal(cfg->n_clusters, 2);
-	assert_string_equal(cfg->clusters[0].name, "a");
-	assert_string_equal(cfg->clusters[1].name, "b");
-
-	put_file(*state, "conf.d/a.conf", "\n[keys]\n");
-	put_file(*state, "conf.d/b.conf", "\n\n[keys]\n");
-	assert_int_equal(load(*state, &cfg, &err), ERR_CONFIG);
-	assert_string_equal(err.msg, want);
-	put_file(*state, "conf.d/b.conf", "threads = 1\n"); /* no section goes on into the next file */
-	assert_int_equal(load(*state, &cfg, &err), ERR_CONFIG);
-	assert_non_null(strstr(err.msg, "b.conf:1: key 'threads' stands before the first section"));
-}
-
-static void
-a_file_that_everybody_may_write_is_refused(void **state)
-{
-	CONFIG_AUTO struct config *cfg = NULL;
-	FREE_AUTO char *path = str_printf("%s/main.conf", (char *)*state);
-	FREE_AUTO char *conf_d = str_printf("%s/conf.d", (char *)*state);
-	FREE_AUTO char *more = str_printf("%s/conf.d/a.conf", (char *)*state);
-	struct err err = {0};
-
-	put_file(*state, "main.conf", REPO);
-	assert_int_equal(mkdir(conf_d, 0755), 0);
-	put_file(*state, "conf.d/a.conf", "[cluster:a]\n");
-	assert_int_equal(chmod(path, 0664), 0);
-	assert_int_equal(load(*state, &cfg, &err), 0);
-
-	assert_int_equal(chmod(path, 0666), 0);
-	assert_int_equal(load(*state, &cfg, &err), ERR_CONFIG);
-	assert_non_null(strstr(err.hint, "chmod o-w"));
-	assert_int_equal(chmod(path, 0644), 0);
-	assert_int_equal(chmod(more, 0646), 0);
-	assert_int_equal(load(*state, &cfg, &err), ERR_CONFIG);
-	assert_non_null(strstr(err.msg, "a.conf"));
-	assert_int_equal(chmod(more, 0644), 0);
-	assert_int_equal(chmod(conf_d, 0777), 0);
-	assert_int_equal(load(*state, &cfg, &err), ERR_CONFIG);
-	assert_non_null(strstr(err.msg, "conf.d'"));
-}
-
-/* "Not found" would let a restore take a missing configuration for a missing segment. */
-static void
-a_missing_file_is_a_configuration_error(void **state)
-{
-	CONFIG_AUTO struct config *cfg = NULL;
-	struct err err = {0};
-
-	assert_int_equal(load(*state, &cfg, &err), ERR_CONFIG);
-	assert_non_null(strstr(err.msg, "there is no configuration file '"));
-	assert_int_equal(load(*state, &cfg, NULL), ERR_CONFIG);
-}
-
-static void
-a_file_too_large_is_a_configuration_error(void **state)
-{
-	CONFIG_AUTO struct config *cfg = NULL;
-	FREE_AUTO char *path = str_printf("%s/main.conf", (char *)*state);
-	struct err err = {0};
-
-	put_file(*state, "main.conf", REPO);
-	assert_int_equal(truncate(path, (off_t)CONFIG_FILE_MAX + 1), 0);
-	assert_int_equal(load(*state, &cfg, &err), ERR_CONFIG);
-	assert_non_null(strstr(err.msg, "larger than 1048576 bytes"));
-}
-
-static const char *env_value;
-
-static const char *
-fake_env(const char *name)
-{
-	return strcmp(name, "PGCAIRN_CONFIG") == 0 ? env_value : NULL;
-}
-
-static void
-the_environment_names_another_file(void **state)
-{
-	static const struct clock_ops ops = {.env = fake_env};
-
-	(void)state;
-	clock_replace(&ops);
-	env_value = "/x/y.conf";
-	assert_string_equal(config_default_path(), "/x/y.conf");
-	env_value = "";
-	assert_string_equal(config_default_path(), PGCAIRN_SYSCONFDIR "/pgcairn/pgcairn.conf");
-	env_value = NULL;
-	assert_string_equal(config_default_path(), PGCAIRN_SYSCONFDIR "/pgcairn/pgcairn.conf");
-	clock_replace(NULL);
-}
-
 int
 main(void)
 {
@@ -719,15 +468,6 @@ main(void)
 	    cmocka_unit_test(all_of_no_repositories_is_not_acknowledged),
 	    cmocka_unit_test(secrets_are_not_printed),
 	    cmocka_unit_test(what_is_printed_reads_back_the_same),
-	    cmocka_unit_test(every_row_is_documented),
-	    cmocka_unit_test(a_boolean_is_one_of_six_words),
-	    cmocka_unit_test(a_refused_secret_is_not_repeated),
-	    cmocka_unit_test(suggestions_are_near_or_none),
-	    cmocka_unit_test_setup_teardown(files_beside_the_main_one_are_read_in_byte_order, make_directory, remove_directory),
-	    cmocka_unit_test_setup_teardown(a_file_that_everybody_may_write_is_refused, make_directory, remove_directory),
-	    cmocka_unit_test_setup_teardown(a_missing_file_is_a_configuration_error, make_directory, remove_directory),
-	    cmocka_unit_test_setup_teardown(a_file_too_large_is_a_configuration_error, make_directory, remove_directory),
-	    cmocka_unit_test(the_environment_names_another_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
