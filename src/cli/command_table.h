@@ -80,7 +80,7 @@ const struct cli_verb *cli_verb_of(const struct cli_invocation *inv); /* NULL: n
 void cli_set_context(struct cli_invocation *inv, void *context);
 void *cli_context(const struct cli_invocation *inv);
 
-/* To ask for a name that is in no row of program or verb is a bug, and asserted. */
+/* To ask for a name that is in no row of program or verb is a bug, and aborts. */
 bool cli_flag(const struct cli_invocation *inv, const char *name);         /* also: was it given at all? */
 const char *cli_value(const struct cli_invocation *inv, const char *name); /* NULL: not given; the last one given */
 uint64_t cli_int(const struct cli_invocation *inv, const char *name, uint64_t otherwise);

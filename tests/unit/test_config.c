@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/scope.h"
+#include "build-config.h"
 #include "config/config_reader.h"
 
 #define REPO "[repository:a]\nurl = file:///a\n"
@@ -280,10 +281,10 @@ presets_hold_where_nothing_is_set(void **state)
 	assert_int_equal(cfg->log_level, LOG_INFO);
 	assert_int_equal(cfg->threads, 0);
 	assert_in_range(config_threads(cfg), 1, 256);
-	assert_string_equal(cfg->recipients_file, "/etc/pgcairn/recipients");
-	assert_string_equal(cfg->comparison_key, "/etc/pgcairn/comparison-key");
-	assert_string_equal(cfg->identity, "/etc/pgcairn/identity");
-	assert_string_equal(cfg->signers_file, "/etc/pgcairn/signers");
+	assert_string_equal(cfg->recipients_file, PGCAIRN_SYSCONFDIR "/pgcairn/recipients");
+	assert_string_equal(cfg->comparison_key, PGCAIRN_SYSCONFDIR "/pgcairn/comparison-key");
+	assert_string_equal(cfg->identity, PGCAIRN_SYSCONFDIR "/pgcairn/identity");
+	assert_string_equal(cfg->signers_file, PGCAIRN_SYSCONFDIR "/pgcairn/signers");
 	assert_string_equal(cfg->signing_key, "/var/lib/pgcairn/signing-key");
 	assert_int_equal(cfg->archive_timeout_ms, 60000);
 	assert_int_equal(cfg->restore_timeout_ms, 120000);
