@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/scope.h"
 
 #define CONFIG_NAME_MAX 63 /* of a cluster or repository: [a-z0-9][a-z0-9_.-]{0,62} */
 
@@ -89,7 +90,14 @@ const char *config_default_path(void);
  */
 int config_load(struct config **out, const char *path, struct err *err);
 
-void config_free(struct config *cfg);
+void config_free(struct config *cfg); /* NULL is fine */
+
+static inline void
+scope_config(struct config **cfg)
+{
+	config_free(*cfg);
+}
+#define CONFIG_AUTO SCOPE(scope_config)
 
 /*
  * The cluster of that name; with NULL the only one there is. ERR_CONFIG, with the names to choose from, when there is no such

@@ -53,9 +53,9 @@ check_required(const struct config_reader *r, struct err *err)
 static int
 check_url(const struct config_repository *p, struct err *err)
 {
-	const char *colon = strstr(p->url, "://"), *host, *user;
+	const char *colon = p->url + strspn(p->url, "abcdefghijklmnopqrstuvwxyz0123456789+"), *host, *user;
 
-	if (colon == NULL || strpbrk(p->url, " \t") != NULL) {
+	if (colon == p->url || !str_starts(colon, "://") || strpbrk(p->url, " \t") != NULL) {
 		err_set(err, ERR_CONFIG, 0, "url: '%.200s' is not a URL", p->url);
 		return err_hint(err, "write it like file:///srv/backup; a comment behind it begins with a blank and ';'");
 	}

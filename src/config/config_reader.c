@@ -287,6 +287,10 @@ set_value(struct config_reader *r, const char *key, const char *value, struct er
 	row = (size_t)(o - option_rows(&n));
 	if (s->lines[row] != 0)
 		return err_set(err, ERR_CONFIG, 0, "key '%s' is there already, on line %u", key, s->lines[row]);
+	if (*value == ';') { /* "key =;x": a value to inih, a comment to most readers */
+		err_set(err, ERR_CONFIG, 0, "%s: the value begins with ';'", key);
+		return err_hint(err, "a comment begins with a blank and ';'");
+	}
 	rc = option_parse(o, config_object(r->cfg, s), value, err);
 	if (rc == 0)
 		s->lines[row] = r->line;

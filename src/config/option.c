@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/scope.h"
+#include "build-config.h"
 #include "config/config.h"
 #include "config/suggest.h"
 
@@ -53,15 +54,15 @@ static const struct option rows[] = {
     {OPTION_REPOSITORY, "state", OPTION_ENUM, "active", "A lost repository is asked for nothing and given nothing.",
 	.offset = IN_REPOSITORY(state), .words = state_words},
 
-    {OPTION_KEYS, "recipients-file", OPTION_PATH, "/etc/pgcairn/recipients", "Public keys: what a writing host encrypts to.",
-	.offset = IN_CONFIG(recipients_file)},
-    {OPTION_KEYS, "comparison-key", OPTION_PATH, "/etc/pgcairn/comparison-key",
+    {OPTION_KEYS, "recipients-file", OPTION_PATH, PGCAIRN_SYSCONFDIR "/pgcairn/recipients",
+	"Public keys: what a writing host encrypts to.", .offset = IN_CONFIG(recipients_file)},
+    {OPTION_KEYS, "comparison-key", OPTION_PATH, PGCAIRN_SYSCONFDIR "/pgcairn/comparison-key",
 	"The file of the key that proves sameness and opens nothing; the same on every node.",
 	.offset = IN_CONFIG(comparison_key)},
-    {OPTION_KEYS, "identity", OPTION_PATH, "/etc/pgcairn/identity", "The private key, only where backups are read.",
-	.offset = IN_CONFIG(identity)},
-    {OPTION_KEYS, "signers-file", OPTION_PATH, "/etc/pgcairn/signers", "Public keys of the hosts that may write.",
-	.offset = IN_CONFIG(signers_file)},
+    {OPTION_KEYS, "identity", OPTION_PATH, PGCAIRN_SYSCONFDIR "/pgcairn/identity",
+	"The private key, only where backups are read.", .offset = IN_CONFIG(identity)},
+    {OPTION_KEYS, "signers-file", OPTION_PATH, PGCAIRN_SYSCONFDIR "/pgcairn/signers",
+	"Public keys of the hosts that may write.", .offset = IN_CONFIG(signers_file)},
     {OPTION_KEYS, "signing-key", OPTION_PATH, OPTION_STATE_PREFIX "signing-key", "This host's own signing key.",
 	.offset = IN_CONFIG(signing_key)},
 

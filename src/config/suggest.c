@@ -40,8 +40,8 @@ suggest_for(const char *word)
 {
 	size_t n = strlen(word);
 
-	/* one slip in three letters: more than that and the guess is more often wrong than right */
-	return (struct suggest){.word = word, .distance = n < 3 ? 1 : n / 3};
+	/* one slip in three letters, none in a single one: more than that and the guess is more often wrong than right */
+	return (struct suggest){.word = word, .distance = n < 2 ? 0 : n < 6 ? 1 : n / 3};
 }
 
 void
