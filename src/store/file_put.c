@@ -243,6 +243,8 @@ file_put(struct store *store, const char *key, struct sink **out, struct err *er
 	struct file_sink *f;
 	int rc = store_key_check(key, false, err);
 
+	if (rc == 0)
+		rc = file_check_root((struct file_store *)store, err); /* before megabytes go where nobody will look */
 	if (rc < 0)
 		return rc;
 	f = calloc(1, sizeof(*f));

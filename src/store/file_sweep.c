@@ -44,12 +44,13 @@ store_file_sweep(struct store *store, int64_t age_ms, unsigned *removed, struct 
 
 	if (!file_is_ours(store))
 		return err_set(err, ERR_BUG, 0, "%s is not a directory", store->url);
+	rc = file_check_root(s, err);
+	if (rc < 0)
+		return rc;
 	dir = file_openat(s, s->root, FILE_TMP_DIR, O_RDONLY | O_DIRECTORY);
 	if (dir < 0 && errno == ENOENT) {
-		rc = file_check_root(s, err);
-		if (rc == 0)
-			*removed = 0;
-		return rc;
+		*removed = 0;
+		return 0;
 	}
 	if (dir < 0)
 		return file_error(s, errno, "open the directory", FILE_TMP_DIR, err);
