@@ -410,7 +410,7 @@ class Site:
 
     def archive(self, path, name=None, status=0, cwd=None):
         """The archive command by hand, in the data directory as the server does it."""
-        args = self.command("pgcairn-wal-archive", path, name or pathlib.Path(path).name)
+        args = self.command("pgcairn-wal-archive", path, pathlib.Path(path).name if name is None else name)
         return self.runtime.run(args, status=status, cwd=cwd or self.pgdata)
 
     def fetch(self, name, target, status=0, options=()):
