@@ -72,7 +72,7 @@ clean_up() {
 	trap - EXIT INT TERM HUP
 	if [ "$status" -ne 0 ]; then
 		printf '\nFAILED (status %s): %s\n' "$status" "$doing" >&2
-		tail -n 30 "$log" "$work"/*/server.log >&2 2>/dev/null || true
+		tail -n 25 "$work"/*/server.log "$log" >&2 2>/dev/null || true
 	elif [ -n "$keep" ]; then
 		exit 0
 	fi
@@ -109,6 +109,7 @@ write_config() {
 		recipients-file = $work/keys/recipients
 		comparison-key = $work/keys/comparison-key
 		identity = $work/keys/identity
+		signers-file = $work/keys/signers
 	END
 }
 
