@@ -62,16 +62,23 @@ def runtime(request):
     built.close()
 
 
+@pytest.fixture(autouse=True)
+def no_sanitizer_reports(request):
+    """A report of ASan, LSan or UBSan fails the test in which it was written, whatever the exit codes were."""
+    if "runtime" not in request.fixturenames:
+        yield
+        return
+    built = request.getfixturevalue("runtime")
+    yield
+    reports = built.sanitizer_reports()
+    assert not reports, reports
+
+
 @pytest.fixture
 def place(runtime, request):
-    """A directory for one test, gone after it together with the servers in it.
-
-    A report of ASan, LSan or UBSan fails the test in which it was written, whatever the exit codes were.
-    """
+    """A directory for one test, gone after it together with the servers in it."""
     with runtime.place(request.node.name) as directory:
         yield directory
-    reports = runtime.sanitizer_reports()
-    assert not reports, reports
 
 
 @pytest.fixture

@@ -124,12 +124,12 @@ class Runtime:
         options.setdefault("cwd", self.root)
         return subprocess.Popen([str(a) for a in args], env=self.environment(**(env or {})), **options)
 
-    def run(self, args, status=0, timeout=120, env=None, cwd=None):
+    def run(self, args, status=0, timeout=120, env=None, cwd=None, stdin_text=""):
         """Run to the end; status is the wanted exit status, a set of them, or None for any. Output is text."""
-        process = self.popen(args, env, cwd=cwd or self.root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        process = self.popen(args, env, cwd=cwd or self.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True)
         try:
-            out, err = process.communicate(timeout=timeout)
+            out, err = process.communicate(stdin_text, timeout=timeout)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             out, err = process.communicate()
@@ -173,17 +173,18 @@ class Runtime:
         try:
             yield directory
         finally:
-            for cluster in [c for c in self.clusters if directory in c.directory.parents]:
-                cluster.destroy()
-                self.clusters.remove(cluster)
-            if not os.environ.get("PGCAIRN_TEST_KEEP"):
-                shutil.rmtree(directory, ignore_errors=True)
+            self.clear(directory)
+
+    def clear(self, directory):
+        """Stop the clusters below directory and remove it; $PGCAIRN_TEST_KEEP leaves the files."""
+        for cluster in [c for c in self.clusters if directory in (c.directory, *c.directory.parents)]:
+            cluster.destroy()
+            self.clusters.remove(cluster)
+        if not os.environ.get("PGCAIRN_TEST_KEEP"):
+            shutil.rmtree(directory, ignore_errors=True)
 
     def close(self):
-        for cluster in self.clusters:
-            cluster.destroy()
-        if not os.environ.get("PGCAIRN_TEST_KEEP"):
-            shutil.rmtree(self.root, ignore_errors=True)
+        self.clear(self.root)
 
 
 class Cluster:
@@ -376,7 +377,7 @@ class Site:
         for name, path in self.repositories.items():
             lines += [f"[repository:{name}]", f"url = file://{path}", ""]
         lines += ["[keys]", f"recipients-file = {self.keys}/recipients", f"comparison-key = {self.keys}/comparison-key",
-                  f"identity = {self.keys}/identity", ""]
+                  f"identity = {self.keys}/identity", f"signers-file = {self.keys}/signers", ""]
         if self.acknowledge:
             lines += ["[archive]", f"acknowledge = {self.acknowledge}", ""]
         return "\n".join(lines + self.extra) + "\n"
@@ -410,7 +411,7 @@ class Site:
 
     def archive(self, path, name=None, status=0, cwd=None):
         """The archive command by hand, in the data directory as the server does it."""
-        args = self.command("pgcairn-wal-archive", path, name or pathlib.Path(path).name)
+        args = self.command("pgcairn-wal-archive", path, pathlib.Path(path).name if name is None else name)
         return self.runtime.run(args, status=status, cwd=cwd or self.pgdata)
 
     def fetch(self, name, target, status=0, options=()):
