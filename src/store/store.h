@@ -1,8 +1,10 @@
 /*
  * A store holds named, immutable blobs and knows nothing of PostgreSQL: a directory now, buckets and SFTP folders later.
  *
- * Keys are relative paths of 1 to STORE_KEY_MAX bytes: segments of [A-Za-z0-9._+=@-] separated by single '/', no segment
- * "." or "..", none that begins with '.'. A key that is not so is ERR_BUG in store_key_check, which every driver calls.
+ * Keys are relative paths of 1 to STORE_KEY_MAX bytes: at most STORE_KEY_DEPTH segments of 1 to STORE_SEGMENT_MAX bytes out of
+ * [A-Za-z0-9._+=@-], separated by single '/', no segment "." or "..", none that begins with '.'; the first is not "tmp" and not
+ * "lost+found", which a directory keeps for itself. A key that is not so is ERR_BUG in store_key_check, which every driver
+ * calls. No key lies below another ("a" and "a/b"): where a store notices, that is ERR_CORRUPT.
  *
  * get     ranged read; see store_get. ERR_NOT_FOUND only when the store itself answered that there is no such blob and
  *         the store is still the one that was opened; every doubt is ERR_IO, ERR_AUTH or ERR_RETRY.
@@ -27,6 +29,8 @@
 #include "stream/stream.h"
 
 #define STORE_KEY_MAX 512
+#define STORE_SEGMENT_MAX 255 /* what file systems take */
+#define STORE_KEY_DEPTH 16
 
 struct store;
 
@@ -111,6 +115,19 @@ store_remove(struct store *s, const char *key, struct err *err)
 	return s->ops->remove(s, key, err);
 }
 
+static inline int
+store_caps(struct store *s, struct store_caps *out, struct err *err)
+{
+	return s->ops->caps(s, out, err);
+}
+
+/* ERR_NOT_FOUND where the store has no such notion. */
+static inline int
+store_space(struct store *s, uint64_t *free_bytes, uint64_t *total_bytes, struct err *err)
+{
+	return s->ops->space(s, free_bytes, total_bytes, err);
+}
+
 static inline void
 store_close(struct store *s)
 {
@@ -118,14 +135,23 @@ store_close(struct store *s)
 		s->ops->close(s);
 }
 
-/* ERR_BUG unless key (or prefix, where it ends in '/') is well formed. */
+static inline void
+scope_store(struct store **s)
+{
+	store_close(*s);
+}
+#define STORE_AUTO SCOPE(scope_store)
+
+/* ERR_BUG unless key is well formed; with prefix set, unless it is "" or a well-formed key and a '/'. */
 int store_key_check(const char *key, bool prefix, struct err *err);
 
 /* Put a small blob in one call: 0, ERR_EXISTS, or another error. */
 int store_put_bytes(struct store *s, const char *key, const void *data, size_t len, struct err *err);
 
-/* Open the store of a URL: "file:///path". create: make the directory when it is missing. ERR_CONFIG for a scheme we do not
- * know. */
+/*
+ * Open the store of a URL: "file:///path", where %20 stands for a blank as in any URL. create: make the directory when it is
+ * missing. ERR_CONFIG for a scheme we do not know.
+ */
 int store_open(struct store **out, const char *url, bool create, struct err *err);
 
 #endif

@@ -304,10 +304,21 @@ flip_one(struct wal_summary *all, size_t i, uint8_t *data, const struct map *m, 
 	*unseen += !noticed;
 }
 
+/* Every byte of both ends and of each sixteenth page header, a sample of the rest. */
+static size_t
+next_position(size_t at)
+{
+	size_t to_header = 16 * PAGE - at % (16 * PAGE);
+
+	if (at < 200 || at + 300 > FIXTURE_SEGMENT || at % (16 * PAGE) < WAL_PAGE_SHORT)
+		return at + 1;
+	return to_header < 1531 ? at + to_header : at + 1531;
+}
+
 static void
 a_flipped_bit_anywhere_is_noticed_by_the_walk_or_by_the_join(void **state)
 {
-	static const unsigned int segments[] = {0x9, 0xA, 0xC, 0xE, 0xF, 0x10, 0x13, 0x14, 0x15};
+	static const unsigned int segments[] = {0x9, 0xA, 0xC, 0xE, 0xF, 0x13, 0x14, 0x15};
 	static struct wal_summary s[COUNT];
 	size_t tried[CLASSES] = {0}, unseen = 0, meaningless = 0, sum = 0;
 
@@ -320,9 +331,7 @@ a_flipped_bit_anywhere_is_noticed_by_the_walk_or_by_the_join(void **state)
 
 		make_map(&m, data, &s[i]);
 		m.given_up = i + 1 < COUNT && s[i + 1].head.abandoned;
-		for (size_t at = k; at < FIXTURE_SEGMENT; at += at < 200 || at % PAGE < WAL_PAGE_SHORT - 1 ? 1
-								: 4 * PAGE - at % PAGE < 4000              ? 61
-													   : 1531) {
+		for (size_t at = 0; at < FIXTURE_SEGMENT; at = next_position(at)) {
 			unsigned int bit = (unsigned int)((at * 2654435761u >> 13) & 7);
 
 			flip_one(s, i, data, &m, at, bit, &unseen);

@@ -3,8 +3,8 @@
 
 #include <inttypes.h>
 
+#include "base/bytes.h"
 #include "base/scope.h"
-#include "pg/bytes.h"
 
 static const char DENSE[] = "000000010000000000000009";
 
@@ -266,7 +266,7 @@ damaged_headers_are_refused_by_name(void **state)
 	};
 	size_t len;
 	uint8_t *data = fixture(DENSE, &len), *copy = malloc(len);
-	uint64_t sysid = load_le64(data + 24);
+	uint64_t sysid = le64_get(data + 24);
 
 	(void)state;
 	assert_non_null(copy);
@@ -332,7 +332,7 @@ a_newer_major_is_stored_unverified_but_not_from_another_system(void **state)
 	assert_int_equal(fixture_walk(&opt, data, len, 777, &s, &err), 0);
 	assert_false(s.verified);
 	assert_int_equal(s.segment_size, len);
-	assert_int_equal(s.sysid, load_le64(data + 24));
+	assert_int_equal(s.sysid, le64_get(data + 24));
 	assert_int_equal(fixture_walk(&opt, data, len - 1, 777, &s, &err), ERR_CORRUPT);
 	opt.sysid = 1;
 	assert_int_equal(fixture_walk(&opt, data, len, len, &s, &err), ERR_REFUSED);

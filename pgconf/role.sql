@@ -1,0 +1,19 @@
+-- A role for pgcairn that is no superuser. Run it as a superuser in the database that conninfo names (postgres by default),
+-- because rights on functions are kept in each database:
+--
+--   psql -d postgres -f role.sql
+--
+-- No password: the lines in pg_hba.conf and pg_ident.conf beside this file let it in by peer. It reads no table.
+
+-- REPLICATION lets it take base backups, which hold everything: guard this role as you guard the data.
+CREATE ROLE pgcairn LOGIN REPLICATION CONNECTION LIMIT 8;
+
+-- Where the configuration files, the data directory and the tablespaces are: settings that only superusers see otherwise. The
+-- files that lie outside the data directory travel with each backup.
+GRANT pg_read_all_settings TO pgcairn;
+
+-- backup closes the segment that it ends in instead of waiting for it to fill; check closes one to see it archived.
+GRANT EXECUTE ON FUNCTION pg_switch_wal() TO pgcairn;
+
+-- check writes a named point, so that an idle server has a segment worth closing.
+GRANT EXECUTE ON FUNCTION pg_create_restore_point(text) TO pgcairn;

@@ -1,0 +1,144 @@
+/*
+ * pgcairn-wal-restore: restore_command = 'pgcairn-wal-restore %f %p'.
+ *
+ * PostgreSQL takes exits 1 to 125 as "there is no such file", ends recovery there and may promote with rows missing. So 1 is
+ * said only where ops/fetch.c proved it, and everything else, usage and a crash of ours included, is above 125 (never 143,
+ * which is taken for a shutdown). On SIGTERM the temporary is removed and we die of SIGTERM.
+ */
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "build-config.h"
+#include "cli/wal_command.h"
+#include "ops/fetch.h"
+
+#define PROGRAM "pgcairn-wal-restore"
+
+enum { DELIVERED = 0, PROVEN_MISSING = 1, USAGE = 200, FAILED = 201, CORRUPT = 202, NO_KEY = 203, TIMED_OUT = 204 };
+
+static const char help[] =
+    "usage: " PROGRAM " [--config FILE] [--cluster NAME] [options] %f %p\n"
+    "\n"
+    "Fetches one file of WAL for a recovering server. `pgcairn restore` writes the setting; by hand:\n"
+    "  restore_command = '" PROGRAM " %f %p'\n"
+    "\n"
+    "  --config FILE               configuration (default: $PGCAIRN_CONFIG, else " PGCAIRN_SYSCONFDIR "/pgcairn/pgcairn.conf)\n"
+    "  --cluster NAME              which of its clusters, where there are several\n"
+    "  --session FILE              what restore left for this recovery\n"
+    "  --repository NAME           ask this repository only (may be repeated)\n"
+    "  --without-repository NAME   go on without a repository that is gone for good (may be repeated)\n"
+    "  --version                   print the version\n"
+    "  --help                      print this\n"
+    "\n"
+    "exit codes: 0 delivered and verified; 1 every repository that was asked proved that it has no such file; 200 usage or\n"
+    "configuration; 201 failed; 202 damaged; 203 no key that opens it; 204 out of time. Above 125 PostgreSQL stops recovery\n"
+    "instead of ending it early.\n";
+
+static char temporary[4096]; /* for the signal handler */
+
+static void
+on_term(int sig)
+{
+	if (temporary[0] != '\0')
+		(void)unlink(temporary);
+	(void)signal(sig, SIG_DFL);
+	(void)raise(sig);
+}
+
+static void
+on_signal(int sig)
+{
+	(void)sig;
+	if (temporary[0] != '\0')
+		(void)unlink(temporary);
+	_exit(FAILED);
+}
+
+static int
+exit_code(int kind)
+{
+	switch (kind) {
+	case 0:
+		return DELIVERED;
+	case ERR_NOT_FOUND:
+		return PROVEN_MISSING;
+	case ERR_CONFIG:
+		return USAGE;
+	case ERR_CORRUPT:
+		return CORRUPT;
+	case ERR_AUTH:
+		return NO_KEY;
+	default:
+		return FAILED;
+	}
+}
+
+static bool
+is_standby(void)
+{
+	return access("standby.signal", F_OK) == 0;
+}
+
+/*
+ * On a standby a failure would stop the server. A segment that cannot be had now is asked for again, and after the time limit
+ * called missing: the standby comes back for it. Never a history file: a false miss there makes a promotion reuse a timeline.
+ */
+static int
+fetch(struct wal_command *c, struct err *err)
+{
+	struct fetch_options o = {
+	    .session = c->session,
+	    .only = c->only,
+	    .n_only = c->n_only,
+	    .without = c->without,
+	    .n_without = c->n_without,
+	    .retry_ms = c->config->restore_timeout_ms / 2,
+	};
+	struct deadline patience = deadline_in_ms(c->config->restore_timeout_ms / 2);
+	bool segment = !str_ends(c->arguments[0], ".history");
+	int rc;
+
+	for (;;) {
+		rc = fetch_file(&c->op, &o, c->arguments[0], c->arguments[1], err);
+		if (rc == 0 || rc == ERR_NOT_FOUND || rc == ERR_CONFIG || rc == ERR_CORRUPT || !segment || !is_standby())
+			return rc;
+		log_err(&c->log, LOG_WARN, err);
+		if (deadline_passed(patience)) {
+			err_wrap(err, "not to be had now, the standby will ask again");
+			return ERR_NOT_FOUND;
+		}
+		clock_sleep_ms(1000);
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	struct wal_command c;
+	struct err err = {0};
+	int rc;
+
+	rc = wal_command_parse(&c, argc, argv, PROGRAM, true, &err);
+	if (rc == 0 && (c.help || c.version)) {
+		(void)fputs(c.help ? help : PROGRAM " " PGCAIRN_VERSION "\n", stdout);
+		return fflush(stdout) == 0 ? DELIVERED : FAILED;
+	}
+	if (rc == 0 && fetch_temporary_name(temporary, sizeof(temporary), c.arguments[1]) < 0)
+		rc = err_set(&err, ERR_CONFIG, 0, "the path '%.64s...' is too long", c.arguments[1]);
+	(void)signal(SIGTERM, on_term);
+	(void)signal(SIGINT, on_signal);
+	(void)signal(SIGHUP, on_signal);
+	(void)signal(SIGPIPE, on_signal);
+	if (rc == 0)
+		rc = wal_command_open(&c, &err);
+	if (rc == 0) {
+		wal_command_limit(c.config->restore_timeout_ms, TIMED_OUT, PROGRAM " error: out of time ([restore] timeout)\n");
+		rc = fetch(&c, &err);
+	}
+	if (rc < 0)
+		log_err(&c.log, rc == ERR_NOT_FOUND ? LOG_INFO : LOG_ERROR, &err);
+	wal_command_close(&c);
+	return exit_code(rc);
+}

@@ -1,0 +1,42 @@
+/*
+ * jansson with our errors: what is read has a cap and must be an object; a missing or mistyped member is ERR_CORRUPT and
+ * names the member. Strings that come back are borrowed from the object.
+ */
+#ifndef PGCAIRN_BASE_JSON_H
+#define PGCAIRN_BASE_JSON_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+#define JSON_AUTO SCOPE(scope_json)
+
+static inline void
+scope_json(json_t **j)
+{
+	json_decref(*j);
+}
+
+/* One JSON object, nothing behind it, no duplicate members. what names it in messages. */
+int json_read(json_t **out, const void *text, size_t len, const char *what, struct err *err);
+
+int json_get_str(const json_t *o, const char *member, const char **out, struct err *err);
+int json_get_u64(const json_t *o, const char *member, uint64_t lo, uint64_t hi, uint64_t *out, struct err *err);
+int json_get_i64(const json_t *o, const char *member, int64_t *out, struct err *err);
+int json_get_bool(const json_t *o, const char *member, bool *out, struct err *err);
+int json_get_array(const json_t *o, const char *member, json_t **out, struct err *err);
+/* Lower-case hex of exactly len bytes. */
+int json_get_hex(const json_t *o, const char *member, uint8_t *out, size_t len, struct err *err);
+
+/* Whether a member is there and not null. */
+bool json_has(const json_t *o, const char *member);
+
+/* Compact text, members in the order they were added, appended to out. */
+int json_write(const json_t *o, struct buf *out, struct err *err);
+
+/* Add a hex string. Returns 0 or -1 as json_object_set_new does. */
+int json_set_hex(json_t *o, const char *member, const uint8_t *data, size_t len);
+
+#endif

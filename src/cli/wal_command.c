@@ -1,0 +1,152 @@
+#include "cli/wal_command.h"
+
+#include <signal.h>
+#include <sys/time.h>
+
+#include "keys/secret.h"
+
+#define THREADS_MAX 4 /* memory: about 3 MiB a thread */
+
+static int
+usage(struct err *err, const char *program, const char *what, const char *word)
+{
+	err_set(err, ERR_CONFIG, 0, "%s: %s", what, word);
+	return err_hint(err, "see %s --help", program);
+}
+
+/* The value of "--name VALUE" or "--name=VALUE"; NULL when argv[*i] is another option. */
+static const char *
+value_of(char **argv, int argc, int *i, const char *name, bool *bad)
+{
+	size_t n = strlen(name);
+	const char *arg = argv[*i];
+
+	if (strncmp(arg, name, n) != 0)
+		return NULL;
+	if (arg[n] == '=')
+		return arg + n + 1;
+	if (arg[n] != '\0')
+		return NULL;
+	if (*i + 1 >= argc) {
+		*bad = true;
+		return NULL;
+	}
+	return argv[++*i];
+}
+
+static bool
+add_name(const char **list, size_t *n, const char *value)
+{
+	if (*n == WAL_COMMAND_NAMES)
+		return false;
+	list[(*n)++] = value;
+	return true;
+}
+
+static int
+parse_option(struct wal_command *c, char **argv, int argc, int *i, const char *program, bool fetching, struct err *err)
+{
+	const char *option = argv[*i], *v;
+	bool bad = false, ok = true;
+
+	if (strcmp(option, "--help") == 0)
+		c->help = true;
+	else if (strcmp(option, "--version") == 0)
+		c->version = true;
+	else if ((v = value_of(argv, argc, i, "--config", &bad)) != NULL)
+		c->config_path = v;
+	else if ((v = value_of(argv, argc, i, "--cluster", &bad)) != NULL)
+		c->cluster_name = v;
+	else if (fetching && (v = value_of(argv, argc, i, "--session", &bad)) != NULL)
+		c->session = v;
+	else if (fetching && (v = value_of(argv, argc, i, "--repository", &bad)) != NULL)
+		ok = add_name(c->only, &c->n_only, v);
+	else if (fetching && (v = value_of(argv, argc, i, "--without-repository", &bad)) != NULL)
+		ok = add_name(c->without, &c->n_without, v);
+	else
+		return usage(err, program, bad ? "this option needs a value" : "unknown option", option);
+	return ok ? 0 : usage(err, program, "given too often", option);
+}
+
+int
+wal_command_parse(struct wal_command *c, int argc, char **argv, const char *program, bool fetching, struct err *err)
+{
+	size_t n = 0;
+
+	memset(c, 0, sizeof(*c));
+	c->log = (struct log){.level = LOG_INFO, .fd = STDERR_FILENO, .program = program};
+	for (int i = 1; i < argc; i++) {
+		int rc = 0;
+
+		if (argv[i][0] == '-' && argv[i][1] == '-' && argv[i][2] != '\0')
+			rc = parse_option(c, argv, argc, &i, program, fetching, err);
+		else if (n == 2)
+			rc = usage(err, program, "one argument too many", argv[i]);
+		else
+			c->arguments[n++] = argv[i];
+		if (rc < 0)
+			return rc;
+	}
+	if (!c->help && !c->version && n != 2)
+		return usage(err, program, "two arguments are needed", fetching ? "%f %p" : "%p %f");
+	return 0;
+}
+
+int
+wal_command_open(struct wal_command *c, struct err *err)
+{
+	int threads, rc = keys_init(err);
+
+	if (rc == 0)
+		rc = config_load(&c->config, c->config_path != NULL ? c->config_path : config_default_path(), err);
+	if (rc == 0)
+		rc = config_cluster(c->config, c->cluster_name, &c->op.cluster, err);
+	if (rc < 0)
+		return rc;
+	c->log.level = c->config->log_level;
+	c->op.config = c->config;
+	c->op.log = &c->log;
+	threads = config_threads(c->config);
+	if (threads > THREADS_MAX)
+		threads = THREADS_MAX;
+	if (threads > 1) {
+		rc = worker_pool_new(&c->pool, threads, err);
+		c->op.pool = c->pool;
+	}
+	return rc;
+}
+
+void
+wal_command_close(struct wal_command *c)
+{
+	worker_pool_free(c->pool);
+	config_free(c->config);
+}
+
+/* Read by the signal handler alone. */
+static struct {
+	int exit_code;
+	const char *message;
+	size_t len;
+} limit;
+
+static void
+on_alarm(int sig)
+{
+	(void)sig;
+	if (write(STDERR_FILENO, limit.message, limit.len) < 0)
+		_exit(limit.exit_code);
+	_exit(limit.exit_code);
+}
+
+void
+wal_command_limit(int64_t limit_ms, int exit_code, const char *message)
+{
+	const struct itimerval when = {.it_value = {.tv_sec = limit_ms / 1000, .tv_usec = (limit_ms % 1000) * 1000}};
+
+	limit.exit_code = exit_code;
+	limit.message = message;
+	limit.len = strlen(message);
+	(void)signal(SIGALRM, on_alarm);
+	(void)setitimer(ITIMER_REAL, &when, NULL);
+}

@@ -1,0 +1,271 @@
+#include "codec/object_reader.h"
+
+#include "base/bytes.h"
+
+#define FIRST_TAIL 4096 /* what one request fetches: a record whole, all but the frames of a 16 MiB segment */
+
+void
+object_index_free(struct object_index *x)
+{
+	if (x == NULL)
+		return;
+	free(x->frames);
+	buf_free(&x->clear);
+	buf_free(&x->sealed);
+	free(x);
+}
+
+/* The stored frames follow one another behind the header; their sum must be what the tail says. */
+static int
+decode_table(struct object_index *x, const uint8_t *table, struct err *err)
+{
+	uint64_t at = x->lengths.header, sum = 0;
+
+	x->frames = calloc(x->lengths.frames + 1, sizeof(*x->frames));
+	if (x->frames == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for %u frames", x->lengths.frames);
+	for (uint32_t i = 0; i < x->lengths.frames; i++) {
+		const uint8_t *e = table + (size_t)i * OBJECT_TABLE_ENTRY;
+		struct object_frame *f = &x->frames[i];
+
+		f->stored = le32_get(e);
+		f->encoding = e[4];
+		f->offset = at;
+		memcpy(f->digest, e + 8, OBJECT_DIGEST);
+		if (f->stored > OBJECT_FRAME_STORED_MAX ||
+		    (f->encoding != OBJECT_CODEC_NONE && f->encoding != x->header.codec) || e[5] != 0 || e[6] != 0 || e[7] != 0)
+			return err_set(err, ERR_CORRUPT, 0, "entry %u of the frame table is malformed", i);
+		at += f->stored;
+		sum += f->stored;
+	}
+	if (sum != x->lengths.frame_bytes)
+		return err_set(err, ERR_CORRUPT, 0, "the frame table and the tail disagree");
+	return 0;
+}
+
+/* end: table, parts, signature and tail; header: the first bytes of the object, at least as many as lengths.header. */
+static int
+decode_end(struct object_index *x, const uint8_t *header, const uint8_t *end, struct err *err)
+{
+	const struct object_lengths *l = &x->lengths;
+	size_t table = (size_t)l->frames * OBJECT_TABLE_ENTRY, header_len;
+	uint8_t root[OBJECT_DIGEST], digest[OBJECT_DIGEST];
+	const uint8_t *clear = end + table, *sealed = clear + l->clear, *sig = sealed + l->sealed;
+	int rc;
+
+	/* integrity first: nothing is parsed further that is not what was written */
+	object_hash(x->header_digest, header, l->header);
+	object_root(root, x->header_digest, end, clear, sealed, l);
+	object_digest(digest, root, sig, l->signature);
+	if (memcmp(digest, x->digest, sizeof(digest)) != 0)
+		return err_set(err, ERR_CORRUPT, 0, "object has other bytes than its digest says");
+	rc = object_signature_check(sig, root, x->signer, err);
+	if (rc == 0)
+		rc = object_header_decode(&x->header, header, l->header, &header_len, err);
+	if (rc == 0 && header_len != l->header)
+		rc = err_set(err, ERR_CORRUPT, 0, "header and tail disagree");
+	if (rc == 0)
+		rc = decode_table(x, end, err);
+	if (rc == 0)
+		rc = buf_append(&x->clear, clear, l->clear, err);
+	if (rc == 0)
+		rc = buf_append(&x->sealed, sealed, l->sealed, err);
+	memcpy(x->signature, sig, OBJECT_SIGNATURE);
+	return rc;
+}
+
+/* len bytes, or ERR_CORRUPT when the object turns out shorter. */
+static int
+get_exactly(const struct object_input *in, uint64_t offset, void *data, size_t len, struct err *err)
+{
+	size_t got;
+	int rc = in->get(in->arg, offset, data, len, &got, err);
+
+	if (rc == 0 && got != len)
+		rc = err_set(
+		    err, ERR_CORRUPT, 0, "object ends early: %zu of %zu bytes at %llu", got, len, (unsigned long long)offset);
+	return rc;
+}
+
+int
+object_index_read(struct object_index **out, const struct object_input *in, struct err *err)
+{
+	OBJECT_INDEX_AUTO struct object_index *x = calloc(1, sizeof(*x));
+	FREE_AUTO uint8_t *end = NULL;
+	uint8_t last[FIRST_TAIL], header_buf[OBJECT_HEADER_MAX];
+	const uint8_t *header = header_buf;
+	size_t got, end_len;
+	int rc;
+
+	if (x == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for an object's index");
+	x->clear.max = x->sealed.max = OBJECT_PART_MAX;
+	rc = in->get_tail(in->arg, last, sizeof(last), &got, &x->size, err);
+	if (rc < 0)
+		return rc;
+	if (got < OBJECT_TAIL || got > sizeof(last) || got > x->size)
+		return err_set(err, ERR_CORRUPT, 0, "object of %llu bytes is too short to be one", (unsigned long long)x->size);
+	rc = object_tail_decode(&x->lengths, x->digest, last + got - OBJECT_TAIL, err);
+	if (rc < 0)
+		return rc;
+	end_len = (size_t)x->lengths.frames * OBJECT_TABLE_ENTRY + x->lengths.clear + x->lengths.sealed + x->lengths.signature +
+		  OBJECT_TAIL;
+	if (x->size != x->lengths.header + x->lengths.frame_bytes + end_len)
+		return err_set(
+		    err, ERR_CORRUPT, 0, "object is %llu bytes long, its tail says otherwise", (unsigned long long)x->size);
+	if (got == x->size) {
+		header = last; /* all of it came in one request */
+	} else {
+		rc = get_exactly(in, 0, header_buf, x->lengths.header, err);
+		if (rc < 0)
+			return rc;
+	}
+	if (end_len <= got) {
+		rc = decode_end(x, header, last + got - end_len, err);
+	} else {
+		end = malloc(end_len);
+		if (end == NULL)
+			return err_set(err, ERR_NOMEM, 0, "out of memory for an object's index");
+		rc = get_exactly(in, x->size - end_len, end, end_len, err);
+		if (rc == 0)
+			rc = decode_end(x, header, end, err);
+	}
+	if (rc < 0)
+		return rc;
+	*out = STEAL(x);
+	return 0;
+}
+
+size_t
+object_frame_plain(const struct object_index *x, uint32_t i)
+{
+	if (i + 1 < x->lengths.frames)
+		return OBJECT_FRAME;
+	return (size_t)(x->lengths.plain - (uint64_t)i * OBJECT_FRAME);
+}
+
+static struct object_frame_context
+context_of(const struct object_index *x, const uint8_t *key, uint64_t number, bool last)
+{
+	return (struct object_frame_context){
+	    .header_digest = x->header_digest,
+	    .key = x->header.cipher != OBJECT_CIPHER_NONE ? key : NULL,
+	    .codec = x->header.codec,
+	    .number = number,
+	    .last = last,
+	};
+}
+
+static int
+need_key(const struct object_index *x, const uint8_t *key, struct err *err)
+{
+	if (x->header.cipher != OBJECT_CIPHER_NONE && key == NULL)
+		return err_set(err, ERR_BUG, 0, "object '%s' is encrypted and no key was given", x->header.name);
+	return 0;
+}
+
+int
+object_sealed_read(const struct object_index *x, const uint8_t *key, struct buf *out, struct err *err)
+{
+	struct object_frame_context c = context_of(x, key, OBJECT_SEALED_FRAME, true);
+	int rc = need_key(x, key, err);
+
+	return rc < 0 ? rc : object_part_open(&c, x->sealed.data, x->sealed.len, out, err);
+}
+
+int
+object_frame_read(const struct object_index *x, const struct object_input *in, const uint8_t *key, uint32_t i, uint8_t *stored,
+    uint8_t *plain, struct err *err)
+{
+	struct object_frame_context c = context_of(x, key, i, i + 1 == x->lengths.frames);
+	int rc = need_key(x, key, err);
+
+	if (rc == 0 && i >= x->lengths.frames)
+		rc = err_set(err, ERR_CORRUPT, 0, "frame %u is asked for and the object has %u", i, x->lengths.frames);
+	if (rc == 0)
+		rc = get_exactly(in, x->frames[i].offset, stored, x->frames[i].stored, err);
+	if (rc == 0)
+		rc = object_frame_open(&c, &x->frames[i], stored, plain, object_frame_plain(x, i), err);
+	return rc;
+}
+
+/* One frame under way. */
+struct read_slot {
+	struct worker_job job; /* first */
+	const struct object_index *x;
+	const struct object_input *in;
+	const uint8_t *key;
+	uint32_t i;
+	int rc;
+	struct err err;
+	uint8_t plain[OBJECT_FRAME];
+	uint8_t stored[OBJECT_FRAME_STORED_MAX];
+};
+
+static void
+read_slot_run(struct worker_job *job)
+{
+	struct read_slot *s = (struct read_slot *)job;
+
+	s->rc = object_frame_read(s->x, s->in, s->key, s->i, s->stored, s->plain, &s->err);
+}
+
+int
+object_read_all(const struct object_index *x, const struct object_input *in, const uint8_t *key, struct worker_pool *pool,
+    int (*each)(const void *data, size_t len, void *arg, struct err *err), void *arg, struct err *err)
+{
+	uint32_t n = x->lengths.frames, sent = 0, n_slots = (uint32_t)worker_pool_threads(pool) + 1;
+	FREE_AUTO struct read_slot *slots = NULL;
+	int rc = 0;
+
+	if (n_slots > n)
+		n_slots = n;
+	slots = malloc((n_slots + 1) * sizeof(*slots));
+	if (slots == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for frames");
+	for (uint32_t i = 0; i < n; i++) {
+		struct read_slot *s = &slots[i % n_slots];
+
+		for (; rc == 0 && sent < n && sent < i + n_slots; sent++) {
+			struct read_slot *t = &slots[sent % n_slots];
+
+			*(&t->job) = (struct worker_job){.run = read_slot_run};
+			t->x = x;
+			t->in = in;
+			t->key = key;
+			t->i = sent;
+			worker_submit(pool, &t->job);
+		}
+		if (i >= sent)
+			break;
+		worker_wait(pool, &s->job);
+		if (rc == 0 && s->rc < 0) {
+			rc = s->rc;
+			if (err != NULL)
+				*err = s->err;
+		}
+		if (rc == 0)
+			rc = each(s->plain, object_frame_plain(x, i), arg, err);
+	}
+	return rc;
+}
+
+int
+object_frames_check(const struct object_index *x, const struct object_input *in, struct err *err)
+{
+	FREE_AUTO uint8_t *stored = malloc(OBJECT_FRAME_STORED_MAX);
+	uint8_t digest[OBJECT_DIGEST];
+	int rc;
+
+	if (stored == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a frame");
+	for (uint32_t i = 0; i < x->lengths.frames; i++) {
+		rc = get_exactly(in, x->frames[i].offset, stored, x->frames[i].stored, err);
+		if (rc < 0)
+			return rc;
+		object_hash(digest, stored, x->frames[i].stored);
+		if (memcmp(digest, x->frames[i].digest, sizeof(digest)) != 0)
+			return err_set(err, ERR_CORRUPT, 0, "frame %u has other bytes than its digest says", i);
+	}
+	return 0;
+}

@@ -1,0 +1,44 @@
+/*
+ * Writes one object into a sink: plain bytes in, stored form out. Frames are sealed on the pool's threads, several at once, and
+ * leave in order. Memory: (threads + 2) slots of about 3 MiB. Nothing is visible before finish, which finishes the sink.
+ */
+#ifndef PGCAIRN_CODEC_OBJECT_WRITER_H
+#define PGCAIRN_CODEC_OBJECT_WRITER_H
+
+#include "base/worker.h"
+#include "codec/object.h"
+#include "stream/stream.h"
+
+struct object_writer;
+
+struct object_spec {
+	struct object_header header; /* complete, with the sealed key where there is a cipher */
+	const uint8_t *key;          /* OBJECT_KEY bytes, borrowed until free; NULL without cipher */
+	const uint8_t *signing_key;  /* Ed25519 secret key, borrowed until free */
+	struct worker_pool *pool;    /* borrowed; NULL: frames are sealed by the caller's thread */
+};
+
+struct object_result {
+	uint8_t digest[OBJECT_DIGEST];
+	uint64_t plain, stored; /* bytes */
+};
+
+/* Takes next over, on failure too. */
+int object_writer_new(struct object_writer **out, const struct object_spec *spec, struct sink *next, struct err *err);
+int object_writer_write(struct object_writer *w, const void *data, size_t len, struct err *err);
+uint64_t object_writer_plain(const struct object_writer *w);  /* bytes written so far: the plain offset of the next one */
+uint64_t object_writer_stored(const struct object_writer *w); /* frame bytes that have left so far */
+
+/* Parts may be NULL with length 0. ERR_EXISTS comes from the sink. result may be NULL. */
+int object_writer_finish(
+    struct object_writer *w, const struct buf *clear, const struct buf *sealed, struct object_result *result, struct err *err);
+void object_writer_free(struct object_writer *w);
+
+static inline void
+scope_object_writer(struct object_writer **w)
+{
+	object_writer_free(*w);
+}
+#define OBJECT_WRITER_AUTO SCOPE(scope_object_writer)
+
+#endif

@@ -1,0 +1,315 @@
+#include "ops/archive.h"
+
+#include "base/str.h"
+#include "ops/archive_source.h"
+#include "pg/control.h"
+#include "repo/stored.h"
+#include "repo/wal_object.h"
+
+struct archive {
+	const struct op *op;
+	struct writer *writer;
+	struct fanout *fanout;
+	struct archive_source source;
+	char relative[OBJECT_NAME_MAX];
+	bool passed; /* the source was read and its content id is known */
+	struct archive_result result;
+};
+
+/* Segments name their cluster themselves; the small files are believed to be of the cluster that is configured. */
+static int
+find_cluster(struct archive *a, struct err *err)
+{
+	struct archive_source *s = &a->source;
+	const struct repository *r = fanout_first(a->fanout);
+	const struct lineage_entry *e;
+	int rc;
+
+	if (!archive_source_is_segment(s)) {
+		struct control control;
+
+		rc = op_need_pgdata(a->op, err);
+		if (rc == 0)
+			rc = control_read_pgdata(a->op->cluster->pgdata, &control, err);
+		if (rc < 0)
+			return rc;
+		s->sysid = control.sysid;
+	}
+	e = repository_lineage(r, s->sysid);
+	if (e == NULL) {
+		err_set(err, ERR_REFUSED, 0, "'%s' is of the cluster with system identifier %llu, which is not cluster '%s'",
+		    s->path, (unsigned long long)s->sysid, a->op->cluster->name);
+		return err_hint(err,
+		    "is archive_command of another server set to this configuration? after pg_upgrade: pgcairn init --upgrade");
+	}
+	if (archive_source_is_segment(s) && s->segment_size != e->segment_size)
+		return err_set(err, ERR_CORRUPT, 0, "'%s' says that segments have %u bytes, the cluster's have %u", s->path,
+		    s->segment_size, e->segment_size);
+	if (s->kind == OBJECT_WAL && s->size != e->segment_size)
+		return err_set(err, ERR_CORRUPT, 0, "'%s' has %llu bytes, a segment has %u", s->path,
+		    (unsigned long long)s->size, e->segment_size);
+	if (s->name.kind != WAL_NAME_HISTORY && !wal_name_fits(&s->name, e->segment_size))
+		return err_set(err, ERR_CONFIG, 0, "'%s' cannot be a segment of %u bytes", s->file_name, e->segment_size);
+	s->segment_size = e->segment_size;
+	return layout_wal(a->relative, s->sysid, &s->name, err);
+}
+
+/* Read the source once for its content id where nothing has done so yet. */
+static int
+need_content_id(struct archive *a, struct err *err)
+{
+	int rc = a->passed ? 0 : archive_source_pass(&a->source, a->writer->comparison, NULL, err);
+
+	if (rc == 0)
+		a->passed = true;
+	return rc;
+}
+
+static int
+start_object(struct archive *a, struct writer_object *o, const char *at, const bool *skip, struct err *err)
+{
+	struct archive_source *s = &a->source;
+	uint64_t segno = s->name.kind == WAL_NAME_HISTORY ? 0 : wal_name_segno(&s->name, s->segment_size);
+	struct epoch epoch;
+	int rc = 0;
+
+	if (s->kind != OBJECT_TIMELINE_HISTORY)
+		rc = writer_wal_epoch(a->writer, a->fanout, &epoch, s->sysid, s->name.timeline, segno, err);
+	if (rc == 0)
+		rc = writer_start_at(a->writer, a->fanout, o, s->kind, a->relative, at, &epoch, skip, a->op->pool, err);
+	return rc;
+}
+
+/* Encode the file to every target that is not skipped, under the name at. */
+static int
+encode(struct archive *a, const char *at, const bool *skip, struct err *err)
+{
+	WRITER_OBJECT_AUTO struct writer_object o = {0};
+	BUF_AUTO struct buf clear = {0}, sealed = {0};
+	struct archive_source *s = &a->source;
+	int rc = start_object(a, &o, at, skip, err);
+
+	if (rc == 0)
+		rc = archive_source_pass(s, a->writer->comparison, o.object, err);
+	if (rc < 0)
+		return rc;
+	a->passed = true;
+	rc = wal_object_encode(
+	    archive_source_is_segment(s) ? &s->summary : NULL, s->content_id, s->size, s->file_name, &clear, &sealed, err);
+	/* here the segment becomes durable and visible, repository by repository */
+	return rc < 0 ? rc : object_writer_finish(o.object, &clear, &sealed, NULL, err);
+}
+
+/* Our content goes under conflict/ in the one repository that holds other content. Best effort: the error is told anyway. */
+static int
+keep_conflict(struct archive *a, size_t target, struct err *err)
+{
+	FREE_AUTO bool *skip = calloc(a->fanout->n + 1, sizeof(bool));
+	char at[OBJECT_NAME_MAX];
+	struct err why;
+	int rc;
+
+	if (skip == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory");
+	for (size_t i = 0; i < a->fanout->n; i++)
+		skip[i] = i != target;
+	rc = layout_conflict(at, a->relative, a->source.content_id, &why);
+	if (rc == 0)
+		rc = encode(a, at, skip, &why);
+	a->fanout->targets[target].done = false;
+	err_set(err, ERR_CONFLICT, 0, "repository '%s' holds other content under the name '%s'",
+	    a->fanout->targets[target].name, a->source.file_name);
+	err_hint(err, "%s; two servers archive to one place? see: pgcairn info, and stop the one that is not the cluster",
+	    rc == 0 ? "the first copy stays in service, this one is kept under conflict/" : "the first copy stays in service");
+	return ERR_CONFLICT;
+}
+
+/* A target that has an object of this name: the same content is success, durable before we say so. */
+static int
+compare(struct archive *a, size_t i, struct stored **have, struct err *err)
+{
+	struct fanout_target *t = &a->fanout->targets[i];
+	STORED_AUTO struct stored *s = NULL;
+	uint8_t theirs[CONTENT_ID];
+	int rc = stored_open(&s, t->repo, a->relative, a->source.kind, err);
+
+	if (rc == 0)
+		rc = wal_object_content_id(s->clear, theirs, err);
+	if (rc == 0)
+		rc = need_content_id(a, err);
+	if (rc < 0)
+		return rc;
+	if (memcmp(theirs, a->source.content_id, CONTENT_ID) != 0)
+		return keep_conflict(a, i, err);
+	rc = repository_settle(t->repo, a->relative, err);
+	if (rc < 0)
+		return rc;
+	t->done = true;
+	a->result.existed++;
+	if (have != NULL && *have == NULL)
+		*have = STEAL(s);
+	return 0;
+}
+
+/* Which targets have the name already? have: one whose object is the same as our file. */
+static int
+look(struct archive *a, struct stored **have, struct err *err)
+{
+	for (size_t i = 0; i < a->fanout->n; i++) {
+		struct fanout_target *t = &a->fanout->targets[i];
+		struct store_stat st;
+		struct err why;
+		int rc;
+
+		if (t->failed)
+			continue;
+		rc = repository_stat(t->repo, a->relative, &st, &why);
+		if (rc == 0) {
+			rc = compare(a, i, have, &why);
+			/* a conflict, or a file that is not what it says, is no matter of one repository */
+			if (rc == ERR_CONFLICT || (rc < 0 && !a->passed)) {
+				*err = why;
+				return rc;
+			}
+		}
+		if (rc < 0 && rc != ERR_NOT_FOUND)
+			fanout_fail(a->fanout, i, &why);
+	}
+	return 0;
+}
+
+/* The key object that an existing object needs, into the target it is copied to: keys before data. */
+static int
+copy_key(struct archive *a, struct stored *have, size_t i, struct err *err)
+{
+	STORED_AUTO struct stored *key = NULL;
+	struct repository *to = a->fanout->targets[i].repo;
+	char name[OBJECT_NAME_MAX], at[STORE_KEY_MAX];
+	SINK_AUTO struct sink *sink = NULL;
+	int rc;
+
+	if (have->index->header.cipher == OBJECT_CIPHER_NONE)
+		return 0;
+	rc = layout_epoch_key(name, have->index->header.key_id, 0, err);
+	if (rc == 0)
+		rc = stored_open(&key, have->repo, name, OBJECT_EPOCH_KEY, err);
+	if (rc == 0)
+		rc = layout_key(at, to->cluster_name, name, err);
+	if (rc == 0)
+		rc = store_put(to->store, at, &sink, err);
+	if (rc == 0)
+		rc = stored_copy(key, sink, err);
+	if (rc == 0)
+		rc = sink_finish(sink, err);
+	return rc == ERR_EXISTS ? store_settle(to->store, at, err) : rc;
+}
+
+/* A retry completes the other repositories by copying the stored object, not by encoding again. */
+static int
+copy_object(struct archive *a, struct stored *have, size_t i, struct err *err)
+{
+	struct fanout_target *t = &a->fanout->targets[i];
+	char at[STORE_KEY_MAX];
+	SINK_AUTO struct sink *sink = NULL;
+	int rc = copy_key(a, have, i, err);
+
+	if (rc == 0)
+		rc = layout_key(at, t->repo->cluster_name, a->relative, err);
+	if (rc == 0)
+		rc = store_put(t->repo->store, at, &sink, err);
+	if (rc == 0)
+		rc = stored_copy(have, sink, err);
+	if (rc == 0)
+		rc = sink_finish(sink, err);
+	if (rc == ERR_EXISTS)
+		return compare(a, i, NULL, err);
+	if (rc == 0) {
+		t->done = true;
+		a->result.stored++;
+	}
+	return rc;
+}
+
+static int
+complete(struct archive *a, struct stored *have, struct err *err)
+{
+	for (size_t i = 0; i < a->fanout->n; i++) {
+		struct err why;
+		int rc;
+
+		if (a->fanout->targets[i].failed || a->fanout->targets[i].done)
+			continue;
+		rc = copy_object(a, have, i, &why);
+		if (rc == ERR_CONFLICT) {
+			*err = why;
+			return rc;
+		}
+		if (rc < 0)
+			fanout_fail(a->fanout, i, &why);
+	}
+	return 0;
+}
+
+/* Nobody has it: encode once to all. Whoever was faster in the meantime is compared with. */
+static int
+store_new(struct archive *a, struct err *err)
+{
+	int rc = encode(a, a->relative, NULL, err);
+
+	for (size_t i = 0; rc == 0 && i < a->fanout->n; i++) {
+		struct fanout_target *t = &a->fanout->targets[i];
+		struct err why;
+
+		if (t->done)
+			a->result.stored++;
+		if (t->failed || !t->existed)
+			continue;
+		rc = compare(a, i, NULL, &why);
+		if (rc == ERR_CONFLICT)
+			*err = why;
+		else if (rc < 0) {
+			fanout_fail(a->fanout, i, &why);
+			rc = 0;
+		}
+	}
+	return rc;
+}
+
+static int
+run(struct archive *a, struct err *err)
+{
+	STORED_AUTO struct stored *have = NULL;
+	int rc = find_cluster(a, err);
+
+	if (rc == 0)
+		rc = look(a, &have, err);
+	if (rc == 0)
+		rc = have != NULL ? complete(a, have, err) : store_new(a, err);
+	return rc < 0 ? rc : op_acknowledged(a->op, a->fanout, err);
+}
+
+int
+archive_file(const struct op *op, const char *path, const char *name, struct archive_result *result, struct err *err)
+{
+	WRITER_AUTO struct writer *writer = NULL;
+	FANOUT_AUTO struct fanout *fanout = NULL;
+	struct archive a = {.op = op};
+	int rc = archive_source_open(&a.source, path, name, err);
+
+	if (rc == 0)
+		rc = op_open_writer(op, &writer, err);
+	if (rc == 0)
+		rc = op_open_fanout(op, writer, &fanout, err);
+	if (rc == 0) {
+		a.writer = writer;
+		a.fanout = fanout;
+		rc = run(&a, err);
+		for (size_t i = 0; i < fanout->n; i++)
+			if (fanout->targets[i].failed && fanout->targets[i].repo != NULL)
+				log_err(op->log, LOG_WARN, &fanout->targets[i].err);
+	}
+	archive_source_close(&a.source);
+	if (rc == 0 && result != NULL)
+		*result = a.result;
+	return rc < 0 ? err_wrap(err, "archive %s", name) : 0;
+}

@@ -1,0 +1,22 @@
+/*
+ * archive: one file of WAL into the repositories, durable before it returns 0. docs/architecture.md, "A segment's way".
+ *
+ * The same content again is success, whoever wrote it first and under whatever epoch. Other content under the same name is
+ * ERR_CONFLICT: the first stays in service, ours is kept under conflict/. A file that is not what its name says is ERR_CORRUPT
+ * or ERR_REFUSED, and nothing is stored.
+ */
+#ifndef PGCAIRN_OPS_ARCHIVE_H
+#define PGCAIRN_OPS_ARCHIVE_H
+
+#include "ops/op.h"
+#include "pg/lsn.h"
+
+struct archive_result {
+	size_t stored;  /* repositories that got the object now */
+	size_t existed; /* repositories that had it already */
+};
+
+/* path: where the bytes are (%p); name: what they are (%f). result may be NULL. */
+int archive_file(const struct op *op, const char *path, const char *name, struct archive_result *result, struct err *err);
+
+#endif

@@ -1,0 +1,182 @@
+#include "ops/archive_source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/bytes.h"
+#include "base/fs.h"
+#include "pg/label.h"
+#include "pg/timeline.h"
+#include "pg/wal_walker.h"
+
+#define SMALL_FILE_MAX ((size_t)1 << 20)
+#define LONG_HEADER 40
+
+bool
+archive_source_is_segment(const struct archive_source *s)
+{
+	return s->kind == OBJECT_WAL || s->kind == OBJECT_WAL_PARTIAL;
+}
+
+static uint8_t
+kind_of(enum wal_name_kind kind)
+{
+	switch (kind) {
+	case WAL_NAME_SEGMENT:
+		return OBJECT_WAL;
+	case WAL_NAME_PARTIAL:
+		return OBJECT_WAL_PARTIAL;
+	case WAL_NAME_BACKUP_HISTORY:
+		return OBJECT_BACKUP_HISTORY;
+	case WAL_NAME_HISTORY:
+		return OBJECT_TIMELINE_HISTORY;
+	}
+	return 0;
+}
+
+/* Whose WAL this is, as its first page says; the walk checks that page again with all others. */
+static int
+peek(struct archive_source *s, struct err *err)
+{
+	uint8_t page[LONG_HEADER];
+	size_t got;
+	int rc = fs_pread_upto(s->fd, page, sizeof(page), 0, &got, s->path, err);
+
+	if (rc < 0)
+		return rc;
+	s->sysid = got == sizeof(page) ? le64_get(page + 24) : 0;
+	s->segment_size = got == sizeof(page) ? le32_get(page + 32) : 0;
+	return 0;
+}
+
+int
+archive_source_open(struct archive_source *s, const char *path, const char *name, struct err *err)
+{
+	struct stat st;
+
+	memset(s, 0, sizeof(*s));
+	s->fd = -1;
+	s->path = path;
+	if (!wal_name_parse(name, &s->name)) {
+		err_set(err, ERR_CONFIG, 0, "'%s' is not the name of a WAL file", name);
+		return err_hint(err, "archive_command = 'pgcairn-wal-archive %%p %%f'");
+	}
+	wal_name_format(s->file_name, &s->name);
+	s->kind = kind_of(s->name.kind);
+	s->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (s->fd < 0)
+		return err_set(err, ERR_IO, errno, "open '%s'", path);
+	if (fstat(s->fd, &st) < 0)
+		return err_set(err, ERR_IO, errno, "stat '%s'", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, ERR_CORRUPT, 0, "'%s' is not a regular file", path);
+	s->size = (uint64_t)st.st_size;
+	if (archive_source_is_segment(s))
+		return peek(s, err);
+	if (s->size == 0 || s->size > SMALL_FILE_MAX)
+		return err_set(err, ERR_CORRUPT, 0, "'%s' has %llu bytes, which no file of its kind has", path,
+		    (unsigned long long)s->size);
+	return 0;
+}
+
+void
+archive_source_close(struct archive_source *s)
+{
+	if (s->fd >= 0)
+		(void)close(s->fd);
+	s->fd = -1;
+}
+
+/* Where the bytes of one pass go. */
+struct pass {
+	struct wal_walker *walker; /* segments */
+	struct buf small;          /* the other files */
+	struct content_id *content;
+	struct object_writer *object;
+};
+
+static int
+feed(struct pass *p, const void *data, size_t len, struct err *err)
+{
+	int rc = p->walker != NULL ? wal_walker_feed(p->walker, data, len, err) : buf_append(&p->small, data, len, err);
+
+	content_id_update(p->content, data, len);
+	if (rc == 0 && p->object != NULL)
+		rc = object_writer_write(p->object, data, len, err);
+	return rc;
+}
+
+static int
+read_through(struct archive_source *s, struct pass *p, struct err *err)
+{
+	FREE_AUTO uint8_t *piece = malloc(OBJECT_FRAME);
+	uint64_t at = 0;
+	int rc = 0;
+
+	if (piece == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for reading '%s'", s->path);
+	(void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	while (rc == 0 && at < s->size) {
+		size_t want = s->size - at < OBJECT_FRAME ? (size_t)(s->size - at) : OBJECT_FRAME, got;
+
+		rc = fs_pread_upto(s->fd, piece, want, at, &got, s->path, err);
+		if (rc == 0 && got < want)
+			rc = err_set(err, ERR_CORRUPT, 0, "'%s' became shorter while it was read", s->path);
+		if (rc == 0)
+			rc = feed(p, piece, got, err);
+		at += want;
+	}
+	return rc;
+}
+
+/* A history file must parse: recovery would stumble over it later. */
+static int
+check_small(const struct archive_source *s, const struct pass *p, struct err *err)
+{
+	int rc = 0;
+
+	if (s->kind == OBJECT_TIMELINE_HISTORY) {
+		TIMELINE_HISTORY_AUTO struct timeline_history h = {0};
+
+		rc = timeline_history_parse(&h, s->name.timeline, buf_text(&p->small), p->small.len, err);
+	} else {
+		struct label label;
+
+		rc = label_parse(&label, buf_text(&p->small), p->small.len, err);
+	}
+	return rc < 0 ? err_wrap(err, "'%s'", s->path) : 0;
+}
+
+static int
+start_walk(const struct archive_source *s, struct wal_walker **walker, struct err *err)
+{
+	const struct wal_walk_options o = {
+	    .name = s->name,
+	    .mode = s->kind == OBJECT_WAL_PARTIAL ? WAL_PARTIAL : WAL_COMPLETE,
+	};
+
+	return wal_walker_new(walker, &o, err);
+}
+
+int
+archive_source_pass(struct archive_source *s, const struct secret *comparison, struct object_writer *object, struct err *err)
+{
+	WAL_WALKER_AUTO struct wal_walker *walker = NULL;
+	CONTENT_ID_AUTO struct content_id *content = NULL;
+	struct pass p = {.object = object, .small = {.max = SMALL_FILE_MAX}};
+	int rc = content_id_new(&content, comparison->bytes, err);
+
+	if (rc == 0 && archive_source_is_segment(s))
+		rc = start_walk(s, &walker, err);
+	p.walker = walker;
+	p.content = content;
+	if (rc == 0)
+		rc = read_through(s, &p, err);
+	if (rc == 0)
+		rc = walker != NULL ? wal_walker_finish(walker, &s->summary, err) : check_small(s, &p, err);
+	buf_free(&p.small);
+	if (rc == 0)
+		content_id_final(content, s->content_id);
+	return rc;
+}

@@ -1,0 +1,275 @@
+#include "ops/fetch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "pg/control.h"
+#include "repo/stored.h"
+
+#define TEMPORARY                                                                                                              \
+	".pgcairn" /* behind PostgreSQL's name for the target: at most one is ever left, and the next try replaces it */
+#define RETRY_PAUSE_MS 500
+
+struct fetch {
+	const struct op *op;
+	const struct fetch_options *options;
+	struct wal_name name;
+	struct keyring *ring;
+	struct session *session;
+	uint64_t sysid;
+	char temporary[4096];
+};
+
+static bool
+named(const char *const *list, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(list[i], name) == 0)
+			return true;
+	return false;
+}
+
+static int
+all_known(const struct op *op, const char *const *list, size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++)
+		if (config_repository(op->config, list[i]) == NULL)
+			return err_set(err, ERR_CONFIG, 0, "no repository '%s' is configured", list[i]);
+	return 0;
+}
+
+int
+fetch_selected(
+    const struct op *op, const struct config_repository *c, const struct fetch_options *o, bool *selected, struct err *err)
+{
+	int rc = all_known(op, o->only, o->n_only, err);
+
+	if (rc == 0)
+		rc = all_known(op, o->without, o->n_without, err);
+	if (rc < 0)
+		return rc;
+	*selected = c->state != CONFIG_REPOSITORY_LOST && (o->n_only == 0 || named(o->only, o->n_only, c->name)) &&
+		    !named(o->without, o->n_without, c->name);
+	return 0;
+}
+
+/* Where a piece of the plain bytes goes. */
+struct output {
+	int fd;
+	const char *path;
+};
+
+static int
+write_piece(const void *data, size_t len, void *arg, struct err *err)
+{
+	struct output *out = arg;
+
+	return fs_write_all(out->fd, data, len, out->path, err);
+}
+
+/* The object's bytes to the temporary; PostgreSQL's name appears only when all of it was verified. */
+static int
+deliver(struct fetch *f, struct stored *s, const char *path, struct err *err)
+{
+	struct output out = {.path = f->temporary};
+	uint64_t size;
+	int rc = stored_unlock(s, f->ring, err);
+
+	if (rc == 0)
+		rc = json_get_u64(s->clear, "size", 1, UINT64_C(1) << 30, &size, err);
+	if (rc == 0 && size != s->index->lengths.plain)
+		rc = err_set(err, ERR_CORRUPT, 0, "object '%s' holds other than the %llu bytes that it names", s->key,
+		    (unsigned long long)size);
+	if (rc < 0)
+		return rc;
+	out.fd = open(f->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (out.fd < 0)
+		return err_set(err, ERR_IO, errno, "create '%s'", f->temporary);
+	rc = stored_read(s, f->op->pool, write_piece, &out, err);
+	if (close(out.fd) < 0 && rc == 0)
+		rc = err_set(err, ERR_IO, errno, "close '%s'", f->temporary);
+	if (rc == 0 && rename(f->temporary, path) < 0)
+		rc = err_set(err, ERR_IO, errno, "rename '%s' to '%s'", f->temporary, path);
+	if (rc < 0)
+		(void)unlink(f->temporary);
+	return rc;
+}
+
+static uint8_t
+kind_of(const struct wal_name *n)
+{
+	static const uint8_t kinds[] = {
+	    [WAL_NAME_SEGMENT] = OBJECT_WAL,
+	    [WAL_NAME_PARTIAL] = OBJECT_WAL_PARTIAL,
+	    [WAL_NAME_BACKUP_HISTORY] = OBJECT_BACKUP_HISTORY,
+	    [WAL_NAME_HISTORY] = OBJECT_TIMELINE_HISTORY,
+	};
+
+	return kinds[n->kind];
+}
+
+static int
+ask(struct fetch *f, const struct config_repository *c, const char *path, struct err *err)
+{
+	const struct session_repository *known = session_repository(f->session, c->name);
+	REPOSITORY_AUTO struct repository *r = NULL;
+	STORED_AUTO struct stored *s = NULL;
+	char relative[OBJECT_NAME_MAX];
+	int rc;
+
+	if (f->session != NULL && known == NULL) {
+		err_set(err, ERR_CONFIG, 0, "repository '%s' was not there when this recovery was planned", c->name);
+		return err_hint(err, "restore again, or leave it out by --without-repository %s in restore_command", c->name);
+	}
+	rc = op_open_repository(f->op, c, known != NULL ? known->id : NULL, &r, err);
+	if (rc == 0 && repository_lineage(r, f->sysid) == NULL)
+		rc = err_set(err, ERR_CONFIG, 0, "repository '%s' knows no cluster with system identifier %llu", c->name,
+		    (unsigned long long)f->sysid);
+	if (rc == 0)
+		rc = layout_wal(relative, f->sysid, &f->name, err);
+	if (rc == 0)
+		rc = stored_open(&s, r, relative, kind_of(&f->name), err);
+	return rc < 0 ? rc : deliver(f, s, path, err);
+}
+
+/* A repository that does not answer is never a miss; the hint says how to go on without it. */
+static void
+explain(struct fetch *f, const struct config_repository *c, struct err *err)
+{
+	const struct session_repository *known = session_repository(f->session, c->name);
+
+	err_hint(err, "if the repository is gone for good: add --without-repository %s to restore_command%s%s", c->name,
+	    known != NULL && known->newest[0] != '\0' ? "; it was known to hold WAL up to " : "",
+	    known != NULL ? known->newest : "");
+}
+
+/*
+ * Here exit 1 of restore_command is decided: ERR_NOT_FOUND is returned only when every selected repository returned it, which
+ * stored_open does only after the repository was confirmed behind the miss.
+ */
+static int
+ask_all(struct fetch *f, const char *path, struct err *err)
+{
+	const struct config *cfg = f->op->config;
+	struct err doubt = {0}, one;
+	size_t asked = 0;
+
+	for (size_t i = 0; i < cfg->n_repositories; i++) {
+		const struct config_repository *c = &cfg->repositories[i];
+		bool selected;
+		int rc = fetch_selected(f->op, c, f->options, &selected, err);
+
+		if (rc < 0)
+			return rc;
+		if (!selected) {
+			log_write(f->op->log, LOG_WARN, "repository '%s' is left out", c->name);
+			continue;
+		}
+		asked++;
+		rc = ask(f, c, path, &one);
+		if (rc == 0) {
+			log_write(f->op->log, LOG_DEBUG, "delivered from repository '%s'", c->name);
+			if (doubt.kind != 0)
+				log_err(f->op->log, LOG_WARN, &doubt);
+			return 0;
+		}
+		if (rc == ERR_NOT_FOUND)
+			continue;
+		explain(f, c, &one);
+		if (doubt.kind == 0 || doubt.kind == ERR_RETRY)
+			doubt = one;
+	}
+	if (asked == 0)
+		return err_set(err, ERR_CONFIG, 0, "no repository is left to ask");
+	if (doubt.kind != 0) {
+		*err = doubt;
+		return doubt.kind;
+	}
+	return err_set(err, ERR_NOT_FOUND, 0, "no repository has it");
+}
+
+/* Which cluster recovers here: the session says it, else pg_control of the current directory, where the server runs us. */
+static int
+find_sysid(struct fetch *f, struct err *err)
+{
+	struct control control;
+	int rc;
+
+	if (f->session != NULL) {
+		f->sysid = f->session->sysid;
+		return 0;
+	}
+	rc = control_read_pgdata(".", &control, err);
+	if (rc == ERR_NOT_FOUND && f->op->cluster->pgdata != NULL)
+		rc = control_read_pgdata(f->op->cluster->pgdata, &control, err);
+	if (rc < 0) {
+		rc = err->kind == ERR_NOT_FOUND ? ERR_CONFIG : err->kind;
+		err->kind = rc;
+		return err_hint(err, "run it as restore_command, or with --session FILE");
+	}
+	f->sysid = control.sysid;
+	return 0;
+}
+
+static int
+prepare(struct fetch *f, const char *name, const char *path, struct err *err)
+{
+	int rc = 0;
+
+	if (!wal_name_parse(name, &f->name)) {
+		err_set(err, ERR_CONFIG, 0, "'%s' is not the name of a WAL file", name);
+		return err_hint(err, "restore_command = 'pgcairn-wal-restore %%f %%p'");
+	}
+	if (fetch_temporary_name(f->temporary, sizeof(f->temporary), path) < 0)
+		return err_set(err, ERR_CONFIG, 0, "the path '%.64s...' is too long", path);
+	rc = op_open_keyring(f->op, &f->ring, err);
+	if (rc == ERR_AUTH || rc == ERR_IO) { /* an identity that the server's user may not read: the session has the keys */
+		if (f->options->session == NULL)
+			return rc;
+		rc = keyring_new(&f->ring, NULL, err);
+	}
+	if (rc == 0 && f->options->session != NULL) {
+		rc = session_read(&f->session, f->options->session, f->ring, err);
+		if (rc == ERR_NOT_FOUND) /* removed when an earlier recovery ended: the identity has to do */
+			rc = 0;
+	}
+	return rc < 0 ? rc : find_sysid(f, err);
+}
+
+static int
+fetch_with_patience(struct fetch *f, const char *path, struct err *err)
+{
+	struct deadline until = deadline_in_ms(f->options->retry_ms);
+	int rc;
+
+	for (;;) {
+		rc = ask_all(f, path, err);
+		if (rc != ERR_RETRY || deadline_passed(until))
+			return rc;
+		clock_sleep_ms(RETRY_PAUSE_MS);
+	}
+}
+
+int
+fetch_temporary_name(char *out, size_t size, const char *path)
+{
+	int n = snprintf(out, size, "%s.pgcairn", path);
+
+	return n < 0 || (size_t)n >= size ? ERR_CONFIG : 0;
+}
+
+int
+fetch_file(const struct op *op, const struct fetch_options *o, const char *name, const char *path, struct err *err)
+{
+	struct fetch f = {.op = op, .options = o};
+	int rc = prepare(&f, name, path, err);
+
+	if (rc == 0)
+		rc = fetch_with_patience(&f, path, err);
+	keyring_free(f.ring);
+	session_free(f.session);
+	return rc < 0 ? err_wrap(err, "fetch %s", name) : 0;
+}

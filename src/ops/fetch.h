@@ -1,0 +1,31 @@
+/*
+ * fetch: one file of WAL out of the repositories, for restore_command. docs/architecture.md, "The way back".
+ *
+ * 0: the file lies at path, verified. ERR_NOT_FOUND: every repository that was asked has answered that it has no such object,
+ * and proved after the miss, over the same handle, that it is the repository that was expected; this is the only way to the
+ * exit code that lets PostgreSQL end recovery. Everything else is another error, and PostgreSQL must not go on.
+ */
+#ifndef PGCAIRN_OPS_FETCH_H
+#define PGCAIRN_OPS_FETCH_H
+
+#include "ops/session.h"
+
+struct fetch_options {
+	const char *session;     /* path; NULL: none */
+	const char *const *only; /* names of the repositories to ask; n_only 0: all active ones */
+	size_t n_only;
+	const char *const *without; /* names to leave out */
+	size_t n_without;
+	int64_t retry_ms; /* how long passing troubles may be waited out, in all */
+};
+
+/* Where the bytes lie until they are verified: at most one such file is ever left behind, and the next try replaces it. */
+int fetch_temporary_name(char *out, size_t size, const char *path);
+
+int fetch_file(const struct op *op, const struct fetch_options *o, const char *name, const char *path, struct err *err);
+
+/* Is this repository to be asked? Also refuses names that the configuration does not have, as ERR_CONFIG. */
+int fetch_selected(
+    const struct op *op, const struct config_repository *c, const struct fetch_options *o, bool *selected, struct err *err);
+
+#endif

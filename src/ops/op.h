@@ -1,0 +1,50 @@
+/*
+ * What every verb works with: the configuration, one cluster of it, where to log, and how to open repositories and keys as the
+ * configuration says. A verb is one file in ops/; it returns errors as values and leaves exit codes and printing to its caller.
+ */
+#ifndef PGCAIRN_OPS_OP_H
+#define PGCAIRN_OPS_OP_H
+
+#include "base/log.h"
+#include "config/config.h"
+#include "repo/keyring.h"
+#include "repo/writer.h"
+
+struct op {
+	const struct config *config;
+	const struct config_cluster *cluster;
+	const struct log *log;
+	struct worker_pool *pool; /* NULL: everything on the caller's thread */
+};
+
+/* Reports how far long work is; done and total in bytes, total 0 when not known. Both members may be NULL. */
+struct op_progress {
+	void (*update)(void *arg, uint64_t done, uint64_t total);
+	void *arg;
+};
+
+/* Opened with the id and the first signer that this host has pinned. */
+int op_open_repository(
+    const struct op *op, const struct config_repository *c, const char *expected_id, struct repository **out, struct err *err);
+
+/*
+ * Every active repository, checked against the writer's keys where one is given. One that does not open is a failed target and
+ * logged as a warning; the last error comes back only when none opens.
+ */
+int op_open_fanout(const struct op *op, const struct writer *w, struct fanout **out, struct err *err);
+
+/* ERR_CONFIG when the policy is not met by the targets that are done; the message names those that are not. */
+int op_acknowledged(const struct op *op, const struct fanout *f, struct err *err);
+
+int op_open_writer(const struct op *op, struct writer **out, struct err *err);
+
+/* With the configured identity; a missing identity file is an empty ring, other trouble with it an error. */
+int op_open_keyring(const struct op *op, struct keyring **out, struct err *err);
+
+/* ERR_CONFIG with a hint when the cluster has no pgdata. */
+int op_need_pgdata(const struct op *op, struct err *err);
+
+/* Where this host remembers the id of a repository. A new string, NULL when memory is out. */
+char *op_pin_path(const struct op *op, const char *repository);
+
+#endif

@@ -1,0 +1,156 @@
+#!/bin/sh
+# The benchmarks, on data made for the occasion: sh tests/bench/run.sh primitives > tables.md
+# Needs PostgreSQL's server programs (PG_BINDIR, else the newest below /usr/lib/postgresql) and about 2 GB in TMPDIR, which
+# should lie on the disk that repositories would lie on. Run as root, the server runs as user postgres.
+set -eu
+LC_ALL=C
+export LC_ALL
+source_root=$(cd "$(dirname "$0")/../.." && pwd)
+
+usage() {
+	echo "usage: sh tests/bench/run.sh primitives" >&2
+	exit 2
+}
+
+die() {
+	echo "bench: $*" >&2
+	exit 1
+}
+
+as_server() {
+	if [ "$(id -u)" = 0 ]; then
+		setpriv --reuid=postgres --regid=postgres --init-groups env -C "$work" HOME="$work" "$@"
+	else
+		"$@"
+	fi
+}
+
+clean() {
+	if [ -f "$work/pg/postmaster.pid" ]; then
+		as_server "$bindir/pg_ctl" -D "$work/pg" -m immediate -w stop >/dev/null 2>&1 || true
+	fi
+	rm -rf "$work"
+}
+
+query() {
+	as_server "$bindir/psql" -h "$work" -U postgres -AXqtc "$1" postgres
+}
+
+load() { # transactions of each of four clients
+	as_server "$bindir/pgbench" -h "$work" -U postgres -n -c 4 -t "$1" postgres >/dev/null 2>&1 || die "pgbench failed"
+}
+
+make_server() {
+	as_server "$bindir/initdb" -D "$work/pg" --auth=trust -U postgres >/dev/null 2>&1 || die "initdb failed"
+	cat >>"$work/pg/postgresql.conf" <<-END
+		listen_addresses = ''
+		unix_socket_directories = '$work'
+		archive_mode = on
+		archive_command = 'cp %p $work/archive/%f'
+		synchronous_commit = off
+		max_wal_size = 8GB
+		checkpoint_timeout = 1h
+	END
+	as_server "$bindir/pg_ctl" -D "$work/pg" -l "$work/server.log" -w start >/dev/null || die "the server did not start"
+}
+
+# A full segment that begins after this place in WAL, out of the archive, under a name that says what it holds.
+keep_segment() { # after-segment name
+	tries=0
+	while :; do
+		segment=$(ls "$work/archive" | awk -v after="$1" 'length($0) == 24 && $0 > after { print; exit }')
+		# cp is done when the server has said so
+		if [ -n "$segment" ] && [ -f "$work/pg/pg_wal/archive_status/$segment.done" ]; then
+			break
+		fi
+		tries=$((tries + 1))
+		[ "$tries" -lt 600 ] || die "no segment after $1 was archived"
+		sleep 0.1
+	done
+	cp "$work/archive/$segment" "$work/$2"
+}
+
+# Three segments that differ most in what they hold, and a sample of relation files as a base backup reads them.
+make_data() {
+	make_server
+	start=$(query 'select pg_walfile_name(pg_current_wal_lsn())')
+	as_server "$bindir/pgbench" -h "$work" -U postgres -i -s 20 -q postgres >/dev/null 2>&1 || die "pgbench -i failed"
+	keep_segment "$start" wal-bulk-load
+	query 'select pg_switch_wal()' >/dev/null
+	query 'checkpoint'
+	start=$(query 'select pg_walfile_name(pg_current_wal_lsn())')
+	load 10000
+	keep_segment "$start" wal-after-checkpoint
+	load 20000
+	start=$(query 'select pg_walfile_name(pg_current_wal_lsn())')
+	load 40000
+	query 'select pg_switch_wal()' >/dev/null
+	keep_segment "$start" wal-transactions
+	query 'checkpoint'
+	as_server "$bindir/pg_ctl" -D "$work/pg" -m fast -w stop >/dev/null
+	cat "$work"/pg/base/*/* | head -c 268435456 >"$work/heap-pages"
+	head -c 16777216 /dev/urandom >"$work/incompressible" # what encrypted or compressed columns come to: the worst case
+}
+
+print_machine() {
+	echo "| machine | |"
+	echo "|---|---|"
+	lscpu | awk -F': +' '/^Model|^CPU\(s\)|^CPU family|^Hypervisor|^L[123]d? cache/ { print "| " $1 " | " $2 " |" }'
+	awk '/^MemTotal/ { printf "| memory | %.1f GiB |\n", $2 / 1048576 }' /proc/meminfo
+	echo "| kernel | $(uname -sr) |"
+	echo "| file system of TMPDIR | $(stat -f -c %T "$work") |"
+	echo "| compiler | $(cc --version | head -n 1) |"
+	echo "| load when it began | $(cut -d' ' -f1-3 /proc/loadavg) |"
+}
+
+# write + fsync of one file by dd, nine times; dd's own seconds
+print_disk() {
+	echo
+	echo "| disk | ms | best | worst | MB/s |"
+	echo "|---|---:|---:|---:|---:|"
+	for file in wal-transactions heap-pages; do
+		for _ in 1 2 3 4 5 6 7 8 9; do
+			rm -f "$work/out"
+			dd if="$work/$file" of="$work/out" bs=1M conv=fsync 2>&1 | awk '/copied/ { print $1, $(NF - 3) }'
+		done | sort -n -k2 | awk -v file="$file" '{ bytes = $1; s[NR] = $2 }
+			END { printf "| write and fsync %s, %.0f MiB | %.1f | %.1f | %.1f | %.0f |\n",
+				file, bytes / 1048576, s[5] * 1000, s[1] * 1000, s[9] * 1000, bytes / s[5] / 1e6 }'
+	done
+	rm -f "$work/out"
+}
+
+run_primitives() {
+	meson setup "$work/build" "$source_root" -Dbuildtype=release -Dtests=true >"$work/build.log" 2>&1 &&
+		ninja -C "$work/build" >>"$work/build.log" 2>&1 || {
+		cat "$work/build.log" >&2
+		die "the build failed"
+	}
+	make_data
+	bench=$work/build/tests/bench
+	print_machine
+	print_disk
+	"$bench/bench-primitives" "$work/wal-bulk-load" "$work/wal-after-checkpoint" "$work/wal-transactions" \
+		"$work/incompressible" "$work/heap-pages"
+	echo
+	programs=
+	for name in libc core core-init core-crypto core-crypto-init core-curl core-curl-init; do
+		[ ! -x "$bench/start-$name" ] || programs="$programs $bench/start-$name"
+	done
+	# shellcheck disable=SC2086 -- a list of words without blanks
+	(cd "$bench" && ./bench-startup $programs)
+}
+
+[ $# -eq 1 ] || usage
+bindir=${PG_BINDIR:-$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)}
+[ -x "$bindir/initdb" ] || die "no initdb in '$bindir'; set PG_BINDIR"
+case $1 in
+primitives) ;;
+*) usage ;;
+esac
+work=$(mktemp -d "${TMPDIR:-/tmp}/pgcairn-bench.XXXXXX")
+trap clean EXIT
+trap 'exit 1' HUP INT TERM
+chmod 755 "$work"
+mkdir "$work/archive"
+[ "$(id -u)" != 0 ] || chown postgres "$work" "$work/archive"
+run_primitives

@@ -1,0 +1,93 @@
+"""Fixtures for all tests that use real servers and the built binaries. tests/run.sh says where the build is."""
+
+import os
+import pathlib
+import signal
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "system"))
+
+import harness  # noqa: E402  (the line above makes it importable)
+
+TEST_LIMIT_SECONDS = 300
+
+
+def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="run the slow tests too")
+    parser.addoption("--build", default=os.environ.get("PGCAIRN_BUILD", harness.REPO / "build-tests"),
+                     help="the meson build directory (default: $PGCAIRN_BUILD, then build-tests)")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: left out unless --all is given")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--all"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="slow: runs with --all"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    """No test hangs the run: the alarm raises inside of it, and its fixtures clean up."""
+
+    def give_up(_signal, _frame):
+        raise TimeoutError(f"the test took longer than {TEST_LIMIT_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(TEST_LIMIT_SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows the ends of the server logs."""
+    report = (yield).get_result()
+    runtime = item.funcargs.get("runtime")
+    if report.failed and runtime:
+        for cluster in runtime.clusters:
+            report.sections.append((f"log of {cluster.data}", cluster.log_text()[-4000:]))
+
+
+@pytest.fixture(scope="session")
+def runtime(request):
+    built = harness.Runtime(request.config.getoption("--build"))
+    yield built
+    built.close()
+
+
+@pytest.fixture(autouse=True)
+def no_sanitizer_reports(request):
+    """A report of ASan, LSan or UBSan fails the test in which it was written, whatever the exit codes were."""
+    if "runtime" not in request.fixturenames:
+        yield
+        return
+    built = request.getfixturevalue("runtime")
+    yield
+    reports = built.sanitizer_reports()
+    assert not reports, reports
+
+
+@pytest.fixture
+def place(runtime, request):
+    """A directory for one test, gone after it together with the servers in it."""
+    with runtime.place(request.node.name) as directory:
+        yield directory
+
+
+@pytest.fixture
+def site(runtime, place):
+    """A site with one repository; nothing is initialized yet."""
+    return harness.Site(runtime, place / "site")
+
+
+@pytest.fixture
+def two_repositories(runtime, place):
+    """A site with the repositories near and far; archiving needs both."""
+    return harness.Site(runtime, place / "site", repositories=("near", "far"))

@@ -1,0 +1,83 @@
+"""The harness itself: what the other tests stand on."""
+
+import subprocess
+
+import pytest
+
+from harness import MB, Cluster, Failed, alive, flip_bit
+
+
+def test_rows_committed_before_a_crash_are_there_after_it(runtime, place):
+    cluster = Cluster.create(runtime, place / "c")
+    cluster.start()
+    cluster.sql("CREATE TABLE t (i int)")
+    cluster.sql("INSERT INTO t SELECT generate_series(1, %s)", 1000)
+    cluster.kill9()
+    assert not cluster.running()
+    cluster.start()
+    assert cluster.value("SELECT count(*) FROM t") == 1000
+    assert "not properly shut down" in cluster.log_text()
+    cluster.stop()
+
+
+@pytest.mark.parametrize("segment_mb", [1, 16])
+def test_a_closed_segment_is_archived_whole(runtime, place, segment_mb):
+    archive = runtime.make_directory(place / "archive")
+    cluster = Cluster.create(runtime, place / "c", segment_mb=segment_mb, archive_mode="on",
+                             archive_command=f"cp %p {archive}/%f")
+    cluster.start()
+    first, second = cluster.archive_now(), cluster.archive_now()
+    assert first < second
+    assert (archive / first).stat().st_size == (archive / second).stat().st_size == segment_mb * MB
+
+
+def test_copies_of_the_template_share_the_system_identifier_and_fresh_ones_do_not(runtime, place):
+    query = "SELECT system_identifier FROM pg_control_system()"
+    made = [Cluster.create(runtime, place / "a"), Cluster.create(runtime, place / "b"),
+            Cluster.create(runtime, place / "f", fresh=True)]
+    for cluster in made:
+        cluster.start()
+    a, b, fresh = (cluster.value(query) for cluster in made)
+    assert a == b != fresh
+
+
+def test_servers_of_a_place_are_stopped_at_its_end(runtime):
+    with runtime.place("short") as place:
+        cluster = Cluster.create(runtime, place / "c")
+        cluster.start()
+        pid = cluster.pid
+    assert not alive(pid)
+    assert not place.exists()
+
+
+def test_an_unwanted_status_fails(runtime):
+    with pytest.raises(Failed, match="status 1, wanted {0}"):
+        runtime.run(["false"])
+    with pytest.raises(Failed, match="no end after"):
+        runtime.run(["sleep", "30"], timeout=0.2)
+
+
+def test_the_user_of_servers_is_not_root(runtime):
+    assert runtime.run(["id", "-u"]).stdout.strip() != "0"
+
+
+@pytest.mark.parametrize("code, word", [
+    ("p = malloc(7); p = 0;", "LeakSanitizer"),
+    ("p = malloc(7); p[7] = 1;", "heap-buffer-overflow"),
+    ("int n = 0x7fffffff; n += p == 0; return n == 3;", "signed integer overflow"),
+])
+def test_a_sanitizer_report_is_noticed(runtime, place, code, word):
+    """Leaks too: LeakSanitizer needs rights that a changed user might lack."""
+    source = place / "bad.c"
+    source.write_text("#include <stdlib.h>\nint main(void) { char *volatile p = 0; %s return 0; }\n" % code)
+    subprocess.run(["gcc", "-g", "-fsanitize=address,undefined", "-o", place / "bad", source], check=True, timeout=60)
+    runtime.run([place / "bad"], status=99)
+    assert word in runtime.sanitizer_reports()
+
+
+def test_one_flipped_bit_is_one_flipped_bit(place):
+    file = place / "file"
+    file.write_bytes(bytes(10))
+    flip_bit(file, 3)
+    flip_bit(file, -1)
+    assert file.read_bytes() == bytes([0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0x10])
