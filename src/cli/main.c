@@ -11,6 +11,7 @@
 static const struct cli_verb *const verbs[] = {
     &verb_init,
     &verb_key,
+    &verb_restore,
 };
 
 static const struct cli_program program = {
