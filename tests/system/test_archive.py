@@ -494,3 +494,9 @@ def test_help_and_version_say_something_and_succeed(runtime):
     for binary in ("pgcairn", "pgcairn-wal-archive", "pgcairn-wal-restore"):
         for option in ("--help", "--version"):
             assert "pgcairn" in runtime.run([runtime.bin / binary, option]).stdout
+
+
+@pytest.mark.parametrize("binary", ["pgcairn-wal-archive", "pgcairn-wal-restore"])
+def test_the_two_commands_start_without_libpq(runtime, binary):
+    needed = runtime.run(["readelf", "-d", runtime.bin / binary]).stdout
+    assert "libsodium" in needed and "libpq" not in needed
