@@ -2,7 +2,7 @@
 
 results/unit.json   one JSON object a line, as meson writes it; a program's standard output is TAP when cmocka wrote it
 results/pytest.xml  pytest's junit file
-A program that ends badly without a failed case of its own (a crash, a time limit) is one failure. So is a missing file.
+A program that ends badly without a failed case of its own (a crash, a time limit) is one failure. So is a missing or an empty file.
 """
 
 import json
@@ -47,7 +47,8 @@ def main(directory):
     results = []
     for reader, name in ((unit_results, "unit.json"), (pytest_results, "pytest.xml")):
         path = directory / name
-        results += reader(path) if path.exists() else [(name, "failed", "no such results")]
+        found = list(reader(path)) if path.exists() else []
+        results += found or [(name, "failed", "no results")]
     for outcome in ("skipped", "failed"):
         for name, _, why in sorted(r for r in results if r[1] == outcome):
             print(f"{outcome.upper()} {name}" + (f": {why}" if why else ""))
