@@ -37,12 +37,12 @@ enum manifest_kind { MANIFEST_TABLESPACE, MANIFEST_DIRECTORY, MANIFEST_FILE, MAN
 struct manifest_entry {
 	enum manifest_kind kind;
 	char path[MANIFEST_PATH_MAX]; /* of a tablespace: its location; bytes, maybe not UTF-8 */
-	uint32_t tablespace;	      /* oid */
+	uint32_t tablespace;          /* oid */
 	mode_t mode;
 	uint64_t size;
 	int64_t mtime_s;
 	uint32_t crc32c; /* of the whole file, as PostgreSQL prints it in its manifest (final value) */
-	uint32_t block;	 /* of a bad page, absolute in its fork */
+	uint32_t block;  /* of a bad page, absolute in its fork */
 	struct manifest_run *runs;
 	size_t n_runs;
 };
@@ -58,14 +58,14 @@ struct manifest_head {
 	bool incremental;
 	uint64_t sysid;
 	unsigned major;
-	int server_version;	 /* as server_version_num */
+	int server_version; /* as server_version_num */
 	uint32_t segment_size;
 	bool data_checksums;
 	timeline_t start_timeline, stop_timeline;
 	lsn_t start_lsn, stop_lsn, checkpoint_lsn;
 	bool from_standby;
 	int64_t start_time_us, stop_time_us; /* this host's clock: for people and ages, never for order */
-	uint64_t size;			     /* plain bytes of all files */
+	uint64_t size;                       /* plain bytes of all files */
 	uint64_t files, bad_pages;
 	struct manifest_pack *packs;
 	size_t n_packs;

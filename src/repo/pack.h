@@ -1,6 +1,6 @@
 /*
- * Packs: objects of up to PACK_PLAIN bytes of many files' contents, one after the other. A file's place is a pack and a plain offset
- * in it; frames of 1 MiB make every place reachable by a ranged read.
+ * Packs: objects of up to PACK_PLAIN bytes of many files' contents, one after the other. A file's place is a pack and a plain
+ * offset in it; frames of 1 MiB make every place reachable by a ranged read.
  */
 #ifndef PGCAIRN_REPO_PACK_H
 #define PGCAIRN_REPO_PACK_H

@@ -27,7 +27,7 @@ import psycopg2
 REPO = pathlib.Path(__file__).resolve().parents[2]
 PG_BIN = pathlib.Path(os.environ.get("PGCAIRN_TEST_PG_BIN", "/usr/lib/postgresql/15/bin"))
 BINARIES = {
-    "pgcairn": "src/cli/pgcairn",
+    "pgcairn": "pgcairn",
     "pgcairn-wal-archive": "archive_command/pgcairn-wal-archive",
     "pgcairn-wal-restore": "restore_command/pgcairn-wal-restore",
 }

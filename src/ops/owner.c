@@ -1,0 +1,69 @@
+#include "ops/owner.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/scope.h"
+
+int
+owner_of(struct owner *out, const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return err_set(err, ERR_IO, errno, "stat '%s'", path);
+	out->uid = st.st_uid;
+	out->gid = st.st_gid;
+	return 0;
+}
+
+int
+owner_make_dirs(const struct owner *o, const char *path, mode_t mode, struct err *err)
+{
+	struct stat st;
+	int rc;
+
+	if (stat(path, &st) == 0)
+		return S_ISDIR(st.st_mode) ? 0 : err_set(err, ERR_CONFIG, 0, "'%s' is not a directory", path);
+	rc = fs_make_dirs(path, mode, err);
+	if (rc == 0 && geteuid() == 0 && chown(path, o->uid, o->gid) < 0)
+		rc = err_set(err, ERR_IO, errno, "give '%s' to the owner of PGDATA", path);
+	return rc;
+}
+
+int
+owner_make_parent(const struct owner *o, const char *file, mode_t mode, struct err *err)
+{
+	FREE_AUTO char *dir = strdup(file);
+	char *slash;
+
+	if (dir == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a path");
+	slash = strrchr(dir, '/');
+	if (slash == NULL || slash == dir)
+		return 0;
+	*slash = '\0';
+	return owner_make_dirs(o, dir, mode, err);
+}
+
+int
+owner_become(const struct owner *o, struct err *err)
+{
+	const struct passwd *pw;
+
+	if (geteuid() == o->uid)
+		return 0;
+	if (geteuid() != 0) {
+		err_set(err, ERR_AUTH, 0, "PGDATA belongs to another user (uid %u)", (unsigned)o->uid);
+		return err_hint(err, "run it as that user, or as root");
+	}
+	pw = getpwuid(o->uid);
+	if ((pw != NULL ? initgroups(pw->pw_name, o->gid) : setgroups(0, NULL)) < 0 || setresgid(o->gid, o->gid, o->gid) < 0 ||
+	    setresuid(o->uid, o->uid, o->uid) < 0)
+		return err_set(err, ERR_AUTH, errno, "become the owner of PGDATA");
+	return 0;
+}
