@@ -286,7 +286,7 @@ def test_a_segment_that_loses_its_second_half_to_zeroes_is_refused(ready, source
     "", "x", "../evil", "/etc/passwd", "00000001000000000000000", "0000000100000000000000011", "00000001000000000000000g",
     "00000001000000000000000a", "000000010000000000000001.gz", "000000010000000000000001.00000028", "00000001.histor",
     "0000000100000000000000ZZ", "000000000000000000000001", "." * 24, "0" * 300,
-])
+], ids=lambda name: repr(name[:30]))
 def test_a_name_that_is_no_wal_file_is_refused(ready, segment, name):
     ready.archive(segment, name, status=FAILED)
     stored = ready.objects("clusters/*/wal/**/*")
@@ -344,7 +344,7 @@ def test_without_its_marker_a_repository_is_an_error_and_not_empty(ready, segmen
     is_stored(ready, segment)
 
 
-@pytest.mark.parametrize("text", ["", "{", "{}", "null", '{"id": 7}', "x" * 100000])
+@pytest.mark.parametrize("text", ["", "{", "{}", "null", '{"id": 7}', "x" * 100000], ids=lambda text: repr(text[:20]))
 def test_a_spoiled_marker_is_an_error(ready, segment, text):
     marker = ready.repositories["local"] / "pgcairn.json"
     marker.unlink()
