@@ -1,7 +1,7 @@
-"""Both commands when a system call fails or kills them, at every call that touches the repository.
+"""Both commands when a system call fails or kills them, at every call that matters.
 
-strace does it: the Nth call of one kind, on the paths of the repository, answers with an error or with SIGKILL. A sweep ends when
-the Nth call does not happen any more.
+strace does it: the Nth call of one kind answers with an error or with SIGKILL. A sweep ends when the Nth call does not happen any
+more. Calls that the loader and the sanitizers make too are chosen by the paths of the repository.
 """
 
 import shutil
@@ -13,7 +13,9 @@ from harness import Cluster, Site
 FAILED = set(range(1, 126))
 KILLED = {-9, 137}
 WRITES = ["openat", "openat2", "mkdirat", "write", "pwrite64", "fsync", "fdatasync", "close", "linkat", "renameat2", "unlinkat"]
+BY_PATH = {"openat", "openat2", "close", "read", "pread64", "newfstatat", "fstat", "statx", "getdents64", "fstatfs"}
 READS = ["openat", "openat2", "read", "pread64", "newfstatat", "fstat", "statx", "getdents64", "fstatfs", "close"]
+WRITTEN = ("write", "pwrite64", "fsync", "fdatasync")
 MOST = 40  # calls of one kind
 
 
@@ -48,16 +50,16 @@ def clean(archive):
     return reset
 
 
-def inject(site, call, number, action, command, paths, status=None):
-    """Run command with the Nth call on these paths spoiled; the result, or None when there was no Nth call."""
+def inject(site, call, number, action, command):
+    """Run command with its Nth call of this kind spoiled; the result, or None when there was no Nth call."""
     trace = site.directory / "run" / "trace"
     trace.unlink(missing_ok=True)
-    only = [word for path in paths for word in ("-P", path)]
+    only = [word for path in paths_of(site) for word in ("-P", path)] if call in BY_PATH else []
     result = site.runtime.run(
-        ["strace", "-f", "-qq", "-o", trace, *only, "-e", f"trace={call}", "-e", f"inject={call}:{action}:when={number}", *command],
-        status=status, cwd=site.pgdata, env={"ASAN_OPTIONS": "detect_leaks=0:exitcode=99"})
-    told = trace.read_text(errors="replace")
-    return result if "INJECTED" in told or result.returncode in KILLED else None
+        ["strace", "-f", "-y", "-qq", "-o", trace, *only, "-e", f"trace={call}", "-e", f"inject={call}:{action}:when={number}", *command],
+        status=None, cwd=site.pgdata, env={"ASAN_OPTIONS": "detect_leaks=0:exitcode=99"})
+    result.hit = next((line for line in trace.read_text(errors="replace").splitlines() if "INJECTED" in line), None)
+    return result if result.hit or result.returncode in KILLED else None
 
 
 def paths_of(site):
@@ -84,7 +86,7 @@ def test_a_crash_at_any_call_of_archiving_leaves_nothing_half_made(archive, clea
     command = archive.command("pgcairn-wal-archive", archive.segment, archive.segment.name)
     for number in range(1, MOST):
         clean()
-        result = inject(archive, call, number, "signal=KILL", command, paths_of(archive))
+        result = inject(archive, call, number, "signal=KILL", command)
         if result is None:
             break
         target = archive.directory / "fetched"
@@ -100,13 +102,13 @@ def test_an_error_at_any_call_of_archiving_fails_it_and_a_retry_succeeds(archive
     command = archive.command("pgcairn-wal-archive", archive.segment, archive.segment.name)
     for number in range(1, MOST):
         clean()
-        result = inject(archive, call, number, f"error={error}", command, paths_of(archive))
+        result = inject(archive, call, number, f"error={error}", command)
         if result is None:
             break
-        # A directory that cannot be closed, or read early, may be of no consequence; then the segment must be there.
+        # What the state directory holds is a convenience, and a directory that cannot be closed may be of no consequence.
         assert result.returncode in FAILED | {0}, result.stderr
         if result.returncode == 0:
-            assert call not in ("write", "pwrite64", "fsync", "fdatasync"), f"{call} {number} failed and nobody noticed"
+            assert call not in WRITTEN or f"<{archive.directory}/state" in result.hit, f"nobody noticed: {result.hit}"
             archive.fetch(archive.segment.name, archive.directory / "fetched")
         stored_once_and_whole(archive)
 
@@ -122,7 +124,7 @@ def test_an_error_at_any_call_of_fetching_is_never_a_miss(archive, clean, call, 
     sound = 0 if what == "a stored segment" else 1
     for number in range(1, MOST):
         target.unlink(missing_ok=True)
-        result = inject(archive, call, number, f"error={error}", command, paths_of(archive))
+        result = inject(archive, call, number, f"error={error}", command)
         if result is None:
             break
         if result.returncode == 0:
@@ -134,8 +136,22 @@ def test_an_error_at_any_call_of_fetching_is_never_a_miss(archive, clean, call, 
             assert not target.exists()
 
 
+@pytest.mark.parametrize("call", ["write", "fsync", "linkat", "close"])
+def test_the_sweep_of_archiving_hits_something(archive, clean, call):
+    """Without this a sweep could end at once and prove nothing."""
+    command = archive.command("pgcairn-wal-archive", archive.segment, archive.segment.name)
+    assert inject(archive, call, 1, "error=EIO", command) is not None
+
+
+def test_the_sweep_of_fetching_hits_something(archive, clean):
+    archive.archive(archive.segment)
+    command = archive.command("pgcairn-wal-restore", archive.segment.name, archive.directory / "fetched")
+    hit = [call for call in READS if inject(archive, call, 1, "error=EIO", command)]
+    assert {"close"} < set(hit) and {"openat", "openat2"} & set(hit) and {"read", "pread64"} & set(hit)
+    (archive.directory / "fetched").unlink(missing_ok=True)
+
+
 def test_strace_can_inject_here(runtime, place):
-    """Without this the sweeps above would end at once and prove nothing."""
     file = place / "file"
     file.write_text("x")
     runtime.own(file)

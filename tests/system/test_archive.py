@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from harness import MB, Cluster, Site, flip_bit
+from harness import MB, Cluster, Site, flip_bit, wait_until
 
 FAILED = set(range(1, 126))  # the server tries again
 ABORT = set(range(126, 256)) - {143}  # the server aborts recovery
@@ -141,13 +141,16 @@ def test_a_record_over_several_segments_is_taken_piece_by_piece(ready, source):
         is_stored(ready, piece)
 
 
-def test_a_history_and_a_backup_file_are_taken(ready, source, segment):
+def test_a_history_and_a_backup_file_are_taken(ready, source):
     history = ready.directory / "00000002.history"
     history.write_text("1\t0/3000000\tno recovery target specified\n")
-    label = ready.directory / f"{segment.name}.00000028.backup"
-    label.write_text(f"START WAL LOCATION: 0/1000028 (file {segment.name})\n")
+    connection = source.cluster.connect()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backup_start('by hand', true)")
+        cursor.execute("SELECT pg_backup_stop()")
+    connection.close()
+    label = wait_until(lambda: sorted(source.raw.glob("*.backup")), "the backup's own file")[-1]
     for path in (history, label):
-        ready.runtime.own(path)
         ready.archive(path)
         is_stored(ready, path)
 
@@ -207,6 +210,8 @@ def test_the_same_from_a_second_host_with_an_empty_state_directory_is_success(re
     second.use(source.cluster)
     second.pgcairn("init", "--join")
     assert not (second.keys / "identity").exists(), "a joining host made an identity"
+    hint = second.archive(segment, status=FAILED).stderr
+    ready.pgcairn("key", "enrol", re.search(r"ed25519:\S+", hint)[0])
     second.archive(segment)
     assert not conflicts(ready)
     is_stored(ready, segment)
