@@ -2,8 +2,8 @@
  * Errors are values: a kind that tells the caller what it can do, the errno where there is one, a message that names the
  * object, and a hint that tells the operator what to do.
  *
- * A function that can fail returns 0 or one of these kinds and fills *err; with 0, *err is untouched. err may be NULL
- * where the caller needs the kind alone.
+ * A function that can fail returns 0 or one of these kinds and fills *err; with 0, *err is untouched. A caller that only asks
+ * whether it failed may pass NULL; one that looks at the kind passes a struct, since context is added to what is in it.
  */
 #ifndef PGCAIRN_BASE_ERR_H
 #define PGCAIRN_BASE_ERR_H
@@ -33,7 +33,7 @@ struct err {
 /* Raise: fills *err, returns kind. The text of sys, when not 0, is appended. ENOSPC and EDQUOT turn ERR_IO into ERR_NOSPACE. */
 int err_set(struct err *err, int kind, int sys, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/* Add context in front ("archive X: ..."). Returns the kind that is already there. */
+/* Add context in front ("archive X: ..."). Returns the kind that is there, ERR_BUG for NULL. */
 int err_wrap(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Set the remedy unless one is there already. Returns the kind. */

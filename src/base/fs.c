@@ -148,12 +148,13 @@ fs_pread_upto(int fd, void *data, size_t len, uint64_t offset, size_t *got, cons
 int
 fs_read_file(const char *path, size_t max, struct buf *out, struct err *err)
 {
-	size_t before = out->len, have = 0;
+	size_t before = out->len, have = 0, cap = out->max;
 	FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	int rc = 0;
 
 	if (fd < 0)
 		return err_set(err, fs_kind(errno), errno, "open '%s'", path);
+	out->max = before + max + 1; /* max is the cap here; the one byte more tells a file that is larger */
 	for (;;) {
 		size_t want = max - have < READ_CHUNK ? max - have + 1 : READ_CHUNK, got = 0;
 
@@ -169,6 +170,7 @@ fs_read_file(const char *path, size_t max, struct buf *out, struct err *err)
 		if (rc < 0 || got < want)
 			break;
 	}
+	out->max = cap;
 	if (rc < 0)
 		out->len = before;
 	if (out->data != NULL)

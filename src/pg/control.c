@@ -4,8 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/str.h"
-#include "pg/bytes.h"
 #include "pg/crc32c.h"
 #include "pg/wal_page.h"
 
@@ -46,36 +46,36 @@ check_values(const struct control *c, int32_t state, struct err *err)
 static void
 read_fields(const uint8_t *p, struct control *c)
 {
-	c->sysid = load_le64(p);
-	c->version = load_le32(p + 8);
-	c->catalog_version = load_le32(p + 12);
-	c->time = (int64_t)load_le64(p + 24);
-	c->checkpoint_lsn = load_le64(p + 32);
-	c->redo_lsn = load_le64(p + 40);
-	c->timeline = load_le32(p + 48);
-	c->prev_timeline = load_le32(p + 52);
+	c->sysid = le64_get(p);
+	c->version = le32_get(p + 8);
+	c->catalog_version = le32_get(p + 12);
+	c->time = (int64_t)le64_get(p + 24);
+	c->checkpoint_lsn = le64_get(p + 32);
+	c->redo_lsn = le64_get(p + 40);
+	c->timeline = le32_get(p + 48);
+	c->prev_timeline = le32_get(p + 52);
 	c->full_page_writes = p[56] != 0;
-	c->next_xid = load_le64(p + 64);
-	c->next_oid = load_le32(p + 72);
-	c->checkpoint_time = (int64_t)load_le64(p + 104);
-	c->min_recovery_lsn = load_le64(p + 136);
-	c->min_recovery_timeline = load_le32(p + 144);
-	c->backup_start_lsn = load_le64(p + 152);
-	c->backup_end_lsn = load_le64(p + 160);
+	c->next_xid = le64_get(p + 64);
+	c->next_oid = le32_get(p + 72);
+	c->checkpoint_time = (int64_t)le64_get(p + 104);
+	c->min_recovery_lsn = le64_get(p + 136);
+	c->min_recovery_timeline = le32_get(p + 144);
+	c->backup_start_lsn = le64_get(p + 152);
+	c->backup_end_lsn = le64_get(p + 160);
 	c->backup_end_required = p[168] != 0;
-	c->wal_level = (int32_t)load_le32(p + 172);
+	c->wal_level = (int32_t)le32_get(p + 172);
 	c->wal_log_hints = p[176] != 0;
-	c->max_connections = (int32_t)load_le32(p + 180);
-	c->max_worker_processes = (int32_t)load_le32(p + 184);
-	c->max_wal_senders = (int32_t)load_le32(p + 188);
-	c->max_prepared_transactions = (int32_t)load_le32(p + 192);
-	c->max_locks_per_transaction = (int32_t)load_le32(p + 196);
+	c->max_connections = (int32_t)le32_get(p + 180);
+	c->max_worker_processes = (int32_t)le32_get(p + 184);
+	c->max_wal_senders = (int32_t)le32_get(p + 188);
+	c->max_prepared_transactions = (int32_t)le32_get(p + 192);
+	c->max_locks_per_transaction = (int32_t)le32_get(p + 196);
 	c->track_commit_timestamp = p[200] != 0;
-	c->block_size = load_le32(p + 216);
-	c->relation_segment_blocks = load_le32(p + 220);
-	c->wal_page_size = load_le32(p + 224);
-	c->wal_segment_size = load_le32(p + 228);
-	c->data_checksum_version = load_le32(p + 252);
+	c->block_size = le32_get(p + 216);
+	c->relation_segment_blocks = le32_get(p + 220);
+	c->wal_page_size = le32_get(p + 224);
+	c->wal_segment_size = le32_get(p + 228);
+	c->data_checksum_version = le32_get(p + 252);
 }
 
 int
@@ -100,10 +100,10 @@ control_parse(struct control *out, const uint8_t *data, size_t len, struct err *
 		return ERR_REFUSED;
 	}
 	crc = crc32c_final(crc32c_update(CRC32C_INIT, data, at));
-	says = load_le32(data + at);
+	says = le32_get(data + at);
 	if (crc != says)
 		return err_set(err, ERR_CORRUPT, 0, "pg_control: CRC is %08" PRIX32 ", the file says %08" PRIX32, crc, says);
-	state = (int32_t)load_le32(data + 16);
+	state = (int32_t)le32_get(data + 16);
 	rc = check_values(&c, state, err);
 	if (rc < 0)
 		return rc;

@@ -13,7 +13,7 @@ int
 control_read_pgdata(const char *pgdata, struct control *out, struct err *err)
 {
 	FREE_AUTO char *path = str_printf("%s/global/pg_control", pgdata);
-	BUF_AUTO struct buf b = {.max = CONTROL_FILE_SIZE};
+	BUF_AUTO struct buf b = {0};
 	int rc = 0;
 
 	if (path == NULL)
@@ -29,7 +29,9 @@ control_read_pgdata(const char *pgdata, struct control *out, struct err *err)
 		if (rc != ERR_CORRUPT)
 			break;
 	}
-	return rc < 0 ? err_wrap(err, "'%s'", path) : 0;
+	if (rc < 0)
+		(void)err_wrap(err, "'%s'", path);
+	return rc;
 }
 
 int
@@ -44,5 +46,7 @@ control_read_version(const char *pgdata, int *major, struct err *err)
 	rc = fs_read_file(path, 64, &b, err);
 	if (rc == 0)
 		rc = control_parse_version(buf_text(&b), b.len, major, err);
-	return rc < 0 ? err_wrap(err, "'%s'", path) : 0;
+	if (rc < 0)
+		(void)err_wrap(err, "'%s'", path);
+	return rc;
 }

@@ -7,7 +7,7 @@
  */
 #include "pg/crc32c.h"
 
-#include "pg/bytes.h"
+#include "base/bytes.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -328,14 +328,14 @@ plain_sse(uint32_t state, const uint8_t *p, size_t n)
 	uint64_t s = state;
 
 	for (; n >= 8; p += 8, n -= 8)
-		s = _mm_crc32_u64(s, load_le64(p));
+		s = _mm_crc32_u64(s, le64_get(p));
 	state = (uint32_t)s;
 	if (n & 4) {
-		state = _mm_crc32_u32(state, load_le32(p));
+		state = _mm_crc32_u32(state, le32_get(p));
 		p += 4;
 	}
 	if (n & 2) {
-		state = _mm_crc32_u16(state, load_le16(p));
+		state = _mm_crc32_u16(state, le16_get(p));
 		p += 2;
 	}
 	if (n & 1)
@@ -359,9 +359,9 @@ lanes_sse(uint32_t state, const uint8_t *p, size_t n)
 		uint64_t a = state, b = 0, c = 0;
 
 		for (size_t i = 0; i < LANE; i += 8) {
-			a = _mm_crc32_u64(a, load_le64(p + i));
-			b = _mm_crc32_u64(b, load_le64(p + LANE + i));
-			c = _mm_crc32_u64(c, load_le64(p + 2 * LANE + i));
+			a = _mm_crc32_u64(a, le64_get(p + i));
+			b = _mm_crc32_u64(b, le64_get(p + LANE + i));
+			c = _mm_crc32_u64(c, le64_get(p + 2 * LANE + i));
 		}
 		state = shift(a, SHIFT_2) ^ shift(b, SHIFT_1) ^ (uint32_t)c;
 	}
@@ -386,7 +386,7 @@ __attribute__((target("+crc"))) static uint32_t
 plain_arm(uint32_t state, const uint8_t *p, size_t n)
 {
 	for (; n >= 8; p += 8, n -= 8)
-		state = __crc32cd(state, load_le64(p));
+		state = __crc32cd(state, le64_get(p));
 	for (; n > 0; p++, n--)
 		state = __crc32cb(state, *p);
 	return state;

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pg/bytes.h"
+#include "base/bytes.h"
 #include "pg/crc32c.h"
 
 void
@@ -97,7 +97,7 @@ complete(struct wal_join *j, const struct wal_summary *s, struct err *err)
 		return 0;
 	}
 	crc = crc32c_final(crc32c_update(o->crc, o->bytes, WAL_RECORD_CRC_AT));
-	says = load_le32(o->bytes + WAL_RECORD_CRC_AT);
+	says = le32_get(o->bytes + WAL_RECORD_CRC_AT);
 	lsn_format(lsn, o->start);
 	if (crc != says)
 		return bad(err, s, "record at %s: CRC is %08" PRIX32 ", header says %08" PRIX32, lsn, crc, says);

@@ -2,23 +2,23 @@
 
 #include <stddef.h>
 
+#include "base/bytes.h"
 #include "base/scope.h"
-#include "pg/bytes.h"
 
 void
 wal_page_parse(const uint8_t *p, bool long_form, struct wal_page_header *out)
 {
 	*out = (struct wal_page_header){
-	    .magic = load_le16(p),
-	    .info = load_le16(p + 2),
-	    .timeline = load_le32(p + 4),
-	    .address = load_le64(p + 8),
-	    .rem_len = load_le32(p + 16),
+	    .magic = le16_get(p),
+	    .info = le16_get(p + 2),
+	    .timeline = le32_get(p + 4),
+	    .address = le64_get(p + 8),
+	    .rem_len = le32_get(p + 16),
 	};
 	if (long_form) {
-		out->sysid = load_le64(p + 24);
-		out->segment_size = load_le32(p + 32);
-		out->page_size = load_le32(p + 36);
+		out->sysid = le64_get(p + 24);
+		out->segment_size = le32_get(p + 32);
+		out->page_size = le32_get(p + 36);
 	}
 }
 

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
-#include "pg/bytes.h"
 
 /* The record's own data; records of the kinds we look into carry no page images, so it stands right behind the headers. */
 static bool
@@ -26,7 +26,7 @@ main_data(const uint8_t *rec, size_t have, const uint8_t **data, size_t *len)
 		case 254:
 			if (at + 5 > have)
 				return false;
-			*len = load_le32(rec + at + 1);
+			*len = le32_get(rec + at + 1);
 			*data = rec + at + 5;
 			goto found;
 		default:
@@ -59,7 +59,7 @@ skip_list(size_t *at, const uint8_t *d, size_t len, size_t item)
 
 	if (*at + 4 > len)
 		return false;
-	n = load_le32(d + *at);
+	n = le32_get(d + *at);
 	if (n > (len - *at - 4) / item)
 		return false;
 	*at += 4 + (size_t)n * item;
@@ -79,7 +79,7 @@ prepared_xid(const uint8_t *d, size_t len, int major)
 
 	if (len < at)
 		return 0;
-	flags = load_le32(d + 8);
+	flags = le32_get(d + 8);
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		/* dropped statistics grew a half word in 18 */
 		size_t item = parts[i].flag == 256 && major >= 18 ? 16 : parts[i].item;
@@ -93,7 +93,7 @@ prepared_xid(const uint8_t *d, size_t len, int major)
 	}
 	if ((flags & 16) == 0 || at + 4 > len)
 		return 0;
-	return load_le32(d + at);
+	return le32_get(d + at);
 }
 
 static void
@@ -111,7 +111,7 @@ describe_xact(const uint8_t *rec, size_t have, int major, struct wal_record_info
 		out->xid = 0;
 	if (!main_data(rec, have, &d, &len) || len < 8)
 		return;
-	set_time(out, load_le64(d));
+	set_time(out, le64_get(d));
 	if (out->xid == 0 && (out->info & 0x80) != 0)
 		out->xid = prepared_xid(d, len, major);
 }
@@ -122,7 +122,7 @@ describe_level(const uint8_t *d, size_t len, size_t at, struct wal_record_info *
 	if (len < at + 4)
 		return;
 	out->kind = WAL_RECORD_LEVEL;
-	out->wal_level = (int32_t)load_le32(d + at);
+	out->wal_level = (int32_t)le32_get(d + at);
 }
 
 static void
@@ -153,13 +153,13 @@ describe_xlog(const uint8_t *rec, size_t have, int major, struct wal_record_info
 		if (len < 8 + WAL_POINT_NAME_MAX)
 			break;
 		out->kind = WAL_RECORD_RESTORE_POINT;
-		set_time(out, load_le64(d));
+		set_time(out, le64_get(d));
 		memcpy(out->name, d + 8, WAL_POINT_NAME_MAX - 1);
 		break;
 	case 0xD0:
 		out->kind = WAL_RECORD_OVERWRITE;
 		if (len >= 8)
-			out->overwritten = load_le64(d);
+			out->overwritten = le64_get(d);
 		break;
 	default:
 		break;
@@ -174,9 +174,9 @@ wal_record_describe(const uint8_t *rec, size_t have, int major, struct wal_recor
 	*out = (struct wal_record_info){
 	    .lsn = lsn,
 	    .end_lsn = end,
-	    .total = load_le32(rec),
-	    .xid = load_le32(rec + 4),
-	    .prev = load_le64(rec + 8),
+	    .total = le32_get(rec),
+	    .xid = le32_get(rec + 4),
+	    .prev = le64_get(rec + 8),
 	    .info = rec[16],
 	    .rmid = rec[17],
 	};

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pg/bytes.h"
+#include "base/bytes.h"
 #include "pg/crc32c.h"
 
 static uint64_t
@@ -83,12 +83,12 @@ look_into(struct wal_walker *w, const uint8_t *rec, size_t have, lsn_t lsn, stru
 static int
 record_done(struct wal_walker *w, const uint8_t *rec, size_t have, lsn_t lsn, uint32_t crc, struct err *err)
 {
-	uint32_t says = load_le32(rec + WAL_RECORD_CRC_AT);
+	uint32_t says = le32_get(rec + WAL_RECORD_CRC_AT);
 
 	crc = crc32c_final(crc32c_update(crc, rec, WAL_RECORD_CRC_AT));
 	if (crc != says)
 		return wal_walk_bad(err, "record", lsn, "CRC is %08" PRIX32 ", header says %08" PRIX32, crc, says);
-	note_first(w, lsn, load_le64(rec + 8));
+	note_first(w, lsn, le64_get(rec + 8));
 	w->prev = w->s.last_record = lsn;
 	w->s.n_records++;
 	if (rec[17] <= WAL_RMGR_XACT || w->expect_overwrite || w->opt.on_record != NULL)
@@ -99,7 +99,7 @@ record_done(struct wal_walker *w, const uint8_t *rec, size_t have, lsn_t lsn, ui
 static int
 check_prev(struct wal_walker *w, const uint8_t *rec, lsn_t lsn, struct err *err)
 {
-	lsn_t prev = load_le64(rec + 8);
+	lsn_t prev = le64_get(rec + 8);
 	char says[LSN_TEXT], want[LSN_TEXT];
 
 	if (w->prev != 0 ? prev == w->prev : prev < lsn)
@@ -119,7 +119,7 @@ whole_records(struct wal_walker *w, const uint8_t *p, size_t n, size_t *used, st
 
 	while (n - at >= WAL_RECORD_HEADER && w->phase == WAL_PHASE_RECORD) {
 		const uint8_t *rec = p + at;
-		uint32_t total = load_le32(rec);
+		uint32_t total = le32_get(rec);
 		uint64_t aligned = align8(total);
 		lsn_t lsn = w->pos + at, old_end = w->s.end;
 
@@ -146,14 +146,13 @@ check_total(struct wal_walker *w, struct err *err)
 {
 	const struct wal_head *h = &w->s.head;
 
-	w->rec_total = load_le32(w->rec);
+	w->rec_total = le32_get(w->rec);
 	if (w->rec_total >= WAL_RECORD_HEADER && w->rec_total <= WAL_RECORD_MAX)
 		return 0;
 	if (w->rec_total != 0)
 		return wal_walk_bad(err, "record", w->rec_start, "a length of %" PRIu32 " bytes", w->rec_total);
 	/* A switch whose header is split by the segment's end leaves 8 or 16 bytes of it here, then zeros. */
-	if (w->s.n_records == 0 && (h->expected == 8 || h->expected == 16) && h->end == w->rec_start &&
-	    load_le64(w->rec) == 0) {
+	if (w->s.n_records == 0 && (h->expected == 8 || h->expected == 16) && h->end == w->rec_start && le64_get(w->rec) == 0) {
 		w->s.head.zeros_follow = true;
 		w->s.end = w->s.start + w->s.segment_size;
 		w->rec_have = 0;
@@ -312,9 +311,9 @@ unknown_bytes(struct wal_walker *w, const uint8_t *p, size_t n, size_t *used, st
 	}
 	*used = 1;
 	w->hdr[at] = *p;
-	if (at == 1 && wal_magic_major(load_le16(w->hdr)) != 0)
+	if (at == 1 && wal_magic_major(le16_get(w->hdr)) != 0)
 		return wal_walk_bad(err, "page", w->s.start + w->fed - 1, "magic %04" PRIX16 ", the first page has %04" PRIX16,
-		    load_le16(w->hdr), w->s.magic);
+		    le16_get(w->hdr), w->s.magic);
 	return 0;
 }
 
@@ -388,7 +387,7 @@ note_tail(struct wal_walker *w)
 	t->crc = w->rec_crc;
 	t->kept = (uint32_t)smaller(w->rec_have, WAL_KEEP);
 	memcpy(t->bytes, w->rec, t->kept);
-	note_first(w, t->start, t->have >= 16 ? load_le64(w->rec + 8) : 0);
+	note_first(w, t->start, t->have >= 16 ? le64_get(w->rec + 8) : 0);
 }
 
 int

@@ -1,0 +1,43 @@
+/*
+ * Recovery targets: what the operator asked for, and the proof, before the disk is touched, that PostgreSQL will really stop
+ * there. Follows recoveryStopsBefore and recoveryStopsAfter of src/backend/access/transam/xlogrecovery.c.
+ */
+#ifndef PGCAIRN_OPS_TARGET_H
+#define PGCAIRN_OPS_TARGET_H
+
+#include "repo/manifest.h"
+#include "repo/wal_chain.h"
+
+enum target_kind { TARGET_LATEST, TARGET_IMMEDIATE, TARGET_TIME, TARGET_LSN, TARGET_XID, TARGET_NAME };
+
+struct target {
+	enum target_kind kind;
+	bool exclusive;
+	int64_t time_us;
+	lsn_t lsn;
+	uint32_t xid;
+	char name[WAL_POINT_NAME_MAX];
+};
+
+/* Where recovery stops. */
+struct target_stop {
+	lsn_t lsn;   /* of the record at which PostgreSQL stops; for latest the end of the known WAL */
+	bool before; /* it stops before that record, else after it */
+	bool has_time;
+	int64_t time_us;     /* of that record */
+	timeline_t timeline; /* whose file the record is read from */
+	size_t link;         /* index in the chain of its segment */
+};
+
+/*
+ * Is the target reachable from this backup along this chain (which begins at the backup's start)? ERR_REFUSED with a message
+ * that says why not, and with the newest or oldest that could be had; *too_early says that an older backup may reach it. ring
+ * is needed for time, xid and name.
+ */
+int target_prove(const struct target *t, const struct manifest_head *backup, const struct wal_chain *chain,
+    struct keyring *ring, struct target_stop *stop, bool *too_early, struct err *err);
+
+/* "2026-01-31T14:59:00Z", "LSN 0/3000000", ... */
+void target_describe(const struct target *t, char *out, size_t size);
+
+#endif

@@ -1,0 +1,210 @@
+#include "repo/wal_set.h"
+
+#include "base/str.h"
+#include "repo/stored.h"
+
+void
+wal_set_free(struct wal_set *s)
+{
+	if (s == NULL)
+		return;
+	for (size_t i = 0; i < s->n; i++) {
+		timeline_history_free(&s->timelines[i].history);
+		free(s->timelines[i].segments);
+	}
+	free(s->timelines);
+	free(s);
+}
+
+/* Where timeline is or would be. */
+static size_t
+place_of(const struct wal_set *s, timeline_t timeline)
+{
+	size_t at = 0;
+
+	while (at < s->n && s->timelines[at].timeline < timeline)
+		at++;
+	return at;
+}
+
+const struct wal_set_timeline *
+wal_set_timeline(const struct wal_set *s, timeline_t timeline)
+{
+	size_t at = place_of(s, timeline);
+
+	return at < s->n && s->timelines[at].timeline == timeline ? &s->timelines[at] : NULL;
+}
+
+uint32_t
+wal_set_mask(const struct wal_set *s, timeline_t timeline, uint64_t segno)
+{
+	const struct wal_set_timeline *t = wal_set_timeline(s, timeline);
+	size_t lo = 0, hi = t != NULL ? t->n : 0;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (t->segments[mid].segno == segno)
+			return t->segments[mid].mask;
+		if (t->segments[mid].segno < segno)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return 0;
+}
+
+static int
+need_timeline(struct wal_set *s, timeline_t timeline, struct wal_set_timeline **out, struct err *err)
+{
+	size_t at = place_of(s, timeline);
+	struct wal_set_timeline *grown;
+
+	if (at == s->n || s->timelines[at].timeline != timeline) {
+		grown = realloc(s->timelines, (s->n + 1) * sizeof(*grown));
+		if (grown == NULL)
+			return err_set(err, ERR_NOMEM, 0, "out of memory for timelines");
+		s->timelines = grown;
+		memmove(grown + at + 1, grown + at, (s->n - at) * sizeof(*grown));
+		grown[at] =
+		    (struct wal_set_timeline){.timeline = timeline, .known = timeline == 1, .history.timeline = timeline};
+		s->n++;
+	}
+	*out = &s->timelines[at];
+	return 0;
+}
+
+static int
+add_segment(struct wal_set_timeline *t, uint64_t segno, uint32_t bit, struct err *err)
+{
+	if (t->n == t->cap) {
+		size_t cap = t->cap == 0 ? 64 : t->cap * 2;
+		struct wal_set_segment *grown = realloc(t->segments, cap * sizeof(*grown));
+
+		if (grown == NULL)
+			return err_set(err, ERR_NOMEM, 0, "out of memory for segments");
+		t->segments = grown;
+		t->cap = cap;
+	}
+	t->segments[t->n++] = (struct wal_set_segment){segno, bit};
+	return 0;
+}
+
+struct listing {
+	struct wal_set *set;
+	struct repository *repo;
+	uint32_t bit;
+	struct buf history; /* of the file that is read just now */
+};
+
+static int
+keep_bytes(const void *data, size_t len, void *arg, struct err *err)
+{
+	return buf_append(arg, data, len, err);
+}
+
+/* History files are signed and never change, so the first repository that has one speaks for all. */
+static int
+read_history(struct listing *l, const struct wal_name *name, struct wal_set_timeline *t, struct err *err)
+{
+	STORED_AUTO struct stored *s = NULL;
+	char relative[OBJECT_NAME_MAX];
+	int rc;
+
+	if (t->known)
+		return 0;
+	buf_reset(&l->history);
+	rc = layout_wal(relative, l->set->sysid, name, err);
+	if (rc == 0)
+		rc = stored_open(&s, l->repo, relative, OBJECT_TIMELINE_HISTORY, err);
+	if (rc == 0)
+		rc = stored_read(s, NULL, keep_bytes, &l->history, err);
+	if (rc == 0)
+		rc = timeline_history_parse(&t->history, name->timeline, buf_text(&l->history), l->history.len, err);
+	if (rc == 0)
+		t->known = true;
+	return rc < 0 ? err_wrap(err, "history of timeline %u", name->timeline) : 0;
+}
+
+static int
+take_key(const struct store_entry *e, void *arg, struct err *err)
+{
+	struct listing *l = arg;
+	const char *file = strrchr(e->key, '/');
+	struct wal_set_timeline *t = NULL;
+	struct wal_name name;
+	int rc;
+
+	if (file == NULL || !wal_name_parse(file + 1, &name) ||
+	    (name.kind != WAL_NAME_SEGMENT && name.kind != WAL_NAME_HISTORY))
+		return 0;
+	rc = need_timeline(l->set, name.timeline, &t, err);
+	if (rc < 0)
+		return rc;
+	if (name.kind == WAL_NAME_HISTORY)
+		return read_history(l, &name, t, err);
+	if (!wal_name_fits(&name, l->set->segment_size))
+		return err_set(err, ERR_CORRUPT, 0, "'%s' cannot be a segment of %u bytes", e->key, l->set->segment_size);
+	return add_segment(t, wal_name_segno(&name, l->set->segment_size), l->bit, err);
+}
+
+static int
+by_segno(const void *a, const void *b)
+{
+	const struct wal_set_segment *x = a, *y = b;
+
+	return x->segno < y->segno ? -1 : x->segno > y->segno;
+}
+
+/* One entry a segment, with everybody's bit. */
+static void
+unite(struct wal_set_timeline *t)
+{
+	size_t out = 0;
+
+	qsort(t->segments, t->n, sizeof(*t->segments), by_segno);
+	for (size_t i = 0; i < t->n; i++) {
+		if (out > 0 && t->segments[out - 1].segno == t->segments[i].segno)
+			t->segments[out - 1].mask |= t->segments[i].mask;
+		else
+			t->segments[out++] = t->segments[i];
+	}
+	t->n = out;
+}
+
+int
+wal_set_load(struct wal_set **out, struct repository *const *repositories, size_t n, uint64_t sysid, struct err *err)
+{
+	WAL_SET_AUTO struct wal_set *s = calloc(1, sizeof(*s));
+	struct listing l = {.set = s, .history = {.max = TIMELINE_FILE_MAX}};
+	int rc = 0;
+
+	if (s == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a list of WAL");
+	if (n > WAL_SET_REPOSITORIES)
+		return err_set(err, ERR_CONFIG, 0, "more than %d repositories", WAL_SET_REPOSITORIES);
+	s->sysid = sysid;
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		const struct lineage_entry *e = repository_lineage(repositories[i], sysid);
+		char prefix[STORE_KEY_MAX];
+
+		if (e == NULL)
+			continue;
+		s->segment_size = e->segment_size;
+		l.repo = repositories[i];
+		l.bit = UINT32_C(1) << i;
+		(void)snprintf(
+		    prefix, sizeof(prefix), "clusters/%s/wal/%llu/", l.repo->cluster_name, (unsigned long long)sysid);
+		rc = store_list(l.repo->store, prefix, take_key, &l, err);
+		if (rc < 0)
+			err_wrap(err, "list WAL of repository '%s'", l.repo->name);
+	}
+	buf_free(&l.history);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < s->n; i++)
+		if (s->timelines[i].n > 0)
+			unite(&s->timelines[i]);
+	*out = STEAL(s);
+	return 0;
+}

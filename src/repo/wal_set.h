@@ -1,0 +1,49 @@
+/*
+ * Which WAL there is of one cluster, over several repositories: one listing each, names only. A segment that any of them has is
+ * there; the mask says who.
+ */
+#ifndef PGCAIRN_REPO_WAL_SET_H
+#define PGCAIRN_REPO_WAL_SET_H
+
+#include "pg/timeline.h"
+#include "repo/repository.h"
+
+#define WAL_SET_REPOSITORIES 32
+
+struct wal_set_segment {
+	uint64_t segno;
+	uint32_t mask; /* bit i: repository i has it */
+};
+
+struct wal_set_timeline {
+	timeline_t timeline;
+	bool known; /* its history is there, or it is the first */
+	struct timeline_history history;
+	struct wal_set_segment *segments; /* in order */
+	size_t n, cap;
+};
+
+struct wal_set {
+	uint64_t sysid;
+	uint32_t segment_size;
+	struct wal_set_timeline *timelines; /* in order */
+	size_t n;
+};
+
+/* repositories: borrowed, n at most WAL_SET_REPOSITORIES; their order gives the bits. */
+int wal_set_load(struct wal_set **out, struct repository *const *repositories, size_t n, uint64_t sysid, struct err *err);
+void wal_set_free(struct wal_set *s);
+
+static inline void
+scope_wal_set(struct wal_set **s)
+{
+	wal_set_free(*s);
+}
+#define WAL_SET_AUTO SCOPE(scope_wal_set)
+
+const struct wal_set_timeline *wal_set_timeline(const struct wal_set *s, timeline_t timeline); /* NULL: nothing of it */
+
+/* Who has it: 0 when nobody. */
+uint32_t wal_set_mask(const struct wal_set *s, timeline_t timeline, uint64_t segno);
+
+#endif
