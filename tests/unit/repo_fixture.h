@@ -160,7 +160,7 @@ fixture_setup(void **state)
 	assert_int_equal(keys_init(NULL), 0);
 	memcpy(f->dir, "/tmp/pgcairn-repo-XXXXXX", 25);
 	assert_non_null(mkdtemp(f->dir));
-	f->writer.codec = OBJECT_CODEC_LZ4;
+	f->writer.wal_codec = f->writer.backup_codec = OBJECT_CODEC_LZ4;
 	f->writer.signing.secret = secret_new();
 	f->writer.comparison = secret_new();
 	crypto_sign_keypair(f->writer.signing.public_key, f->writer.signing.secret->bytes);
