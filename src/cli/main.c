@@ -9,6 +9,7 @@
 #include "keys/secret.h"
 
 static const struct cli_verb *const verbs[] = {
+    &verb_backup,
     &verb_init,
     &verb_key,
 };

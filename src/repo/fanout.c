@@ -70,6 +70,22 @@ somebody_left(const struct fanout *f, const struct err *last, struct err *err)
 	return last->kind;
 }
 
+/*
+ * Is this target still written to? One that has failed in the meantime, at another object perhaps, lacks something that this
+ * object may rely on (a manifest on its packs): what was written to it so far must never become visible.
+ */
+static bool
+still_open(struct fanout_sink *s, size_t i, struct err *why)
+{
+	if (s->next[i] == NULL)
+		return false;
+	if (!s->f->targets[i].failed)
+		return true;
+	*why = s->f->targets[i].err;
+	sink_free(STEAL(s->next[i]));
+	return false;
+}
+
 static int
 fanout_sink_write(struct sink *sink, const void *data, size_t len, struct err *err)
 {
@@ -78,7 +94,7 @@ fanout_sink_write(struct sink *sink, const void *data, size_t len, struct err *e
 	size_t open = 0;
 
 	for (size_t i = 0; i < s->f->n; i++) {
-		if (s->next[i] == NULL)
+		if (!still_open(s, i, &one))
 			continue;
 		if (sink_write(s->next[i], data, len, &one) < 0) {
 			fanout_fail(s->f, i, &one);
@@ -104,8 +120,9 @@ fanout_sink_finish(struct sink *sink, struct err *err)
 		struct fanout_target *t = &s->f->targets[i];
 		int rc;
 
-		if (s->next[i] == NULL)
+		if (!still_open(s, i, &one))
 			continue;
+		t->done = t->existed = false; /* they may tell of an object that was finished while this one was open */
 		rc = sink_finish(s->next[i], &one);
 		if (rc == ERR_EXISTS)
 			t->existed = true;

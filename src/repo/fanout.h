@@ -39,7 +39,8 @@ struct repository *fanout_first(const struct fanout *f);
 /*
  * A sink for one object to every target that has not failed, and not to those where skip[i] is set (skip may be NULL). write
  * and finish fail only when no target is left, with the last one's error; else look at the targets: done, existed or failed.
- * Several sinks may be open at once, but done and existed are of the one that finished last.
+ * Several sinks may be open at once, but done and existed are of the one that finished last. A target that fails while sinks
+ * are open drops out of all of them: none becomes visible there any more.
  */
 int fanout_put(struct fanout *f, const char *relative, const bool *skip, struct sink **out, struct err *err);
 

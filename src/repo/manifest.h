@@ -65,8 +65,8 @@ struct manifest_head {
 	lsn_t start_lsn, stop_lsn, checkpoint_lsn;
 	bool from_standby;
 	int64_t start_time_us, stop_time_us; /* this host's clock: for people and ages, never for order */
-	uint64_t size;                       /* plain bytes of all files */
-	uint64_t files, bad_pages;
+	uint64_t size;                       /* plain bytes of the files; what lies outside PGDATA is not counted */
+	uint64_t files, bad_pages;           /* as the last line counts them */
 	struct manifest_pack *packs;
 	size_t n_packs;
 };
@@ -85,6 +85,22 @@ int manifest_entry_encode(const struct manifest_entry *e, struct buf *out, struc
  */
 int manifest_read(struct stored *stored, const struct manifest_head *head, struct worker_pool *pool,
     int (*each)(const struct manifest_entry *e, void *arg, struct err *err), void *arg, struct err *err);
+
+/* The same over bytes in pieces of any size, for whoever has no stored object. finish: ERR_CORRUPT unless the last line came.
+ */
+struct manifest_parser;
+int manifest_parser_new(struct manifest_parser **out, const struct manifest_head *head,
+    int (*each)(const struct manifest_entry *e, void *arg, struct err *err), void *arg, struct err *err);
+int manifest_parser_feed(struct manifest_parser *p, const void *data, size_t len, struct err *err);
+int manifest_parser_finish(struct manifest_parser *p, struct err *err);
+void manifest_parser_free(struct manifest_parser *p); /* NULL is fine */
+
+static inline void
+scope_manifest_parser(struct manifest_parser **p)
+{
+	manifest_parser_free(*p);
+}
+#define MANIFEST_PARSER_AUTO SCOPE(scope_manifest_parser)
 
 /* The last line. */
 struct manifest_counts {

@@ -1,0 +1,245 @@
+#include "ops/backup_server.h"
+
+#include "base/fs.h"
+#include "base/str.h"
+#include "pg/page.h"
+
+#define FILES_MAX 1024
+
+void
+backup_server_close(struct backup_server *s)
+{
+	pg_conn_close(s->sql);
+	free(s->pgdata);
+	for (size_t i = 0; i < s->n_files; i++)
+		free(s->files[i]);
+	free(s->files);
+	*s = (struct backup_server){0};
+}
+
+/* A setting's value. Some settings are hidden from plain roles: the row is missing then. */
+static int
+setting(struct backup_server *s, const char *name, char **out, struct err *err)
+{
+	int rc = pg_conn_query_value(s->sql, "SELECT setting FROM pg_catalog.pg_settings WHERE name = $1", 1, &name, out, err);
+
+	if (rc == ERR_NOT_FOUND) {
+		err_set(err, ERR_AUTH, 0, "the server does not show its setting '%s' to this role", name);
+		rc = err_hint(err, "GRANT pg_read_all_settings TO the role of conninfo; see pgconf/role.sql");
+	}
+	return rc;
+}
+
+/* The real path of a file into the list, unless it lies in PGDATA or is in the list. Whether it can be read shows later. */
+static int
+add_file(struct backup_server *s, const char *path, struct err *err)
+{
+	FREE_AUTO char *real = NULL;
+	char **more;
+
+	if (path[0] != '/')
+		return 0;
+	if (fs_real_path(path, &real, NULL) < 0 && (real = strdup(path)) == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a path");
+	if (fs_is_inside(real, s->pgdata))
+		return 0;
+	for (size_t i = 0; i < s->n_files; i++)
+		if (strcmp(s->files[i], real) == 0)
+			return 0;
+	if (s->n_files == FILES_MAX)
+		return err_set(err, ERR_CONFIG, 0, "more than %d configuration files outside PGDATA", FILES_MAX);
+	more = realloc(s->files, (s->n_files + 1) * sizeof(*more));
+	if (more == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a list of files");
+	s->files = more;
+	s->files[s->n_files++] = STEAL(real);
+	return 0;
+}
+
+/* What Debian's postgresql-common keeps beside postgresql.conf: without these pg_ctlcluster does not know the cluster. */
+static int
+add_siblings(struct backup_server *s, const char *config_file, struct err *err)
+{
+	static const char *const names[] = {"start.conf", "environment", "pg_ctl.conf"};
+	const char *slash = strrchr(config_file, '/');
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && slash != NULL && i < ARRAY_LEN(names); i++) {
+		FREE_AUTO char *path = str_printf("%.*s/%s", (int)(slash - config_file), config_file, names[i]);
+
+		if (path == NULL)
+			return err_set(err, ERR_NOMEM, 0, "out of memory for a path");
+		if (access(path, F_OK) == 0)
+			rc = add_file(s, path, err);
+	}
+	return rc;
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int
+find_files(struct backup_server *s, struct err *err)
+{
+	static const char *const named[] = {"config_file", "hba_file", "ident_file"};
+	PG_ROWS_AUTO struct pg_rows *rows = NULL;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(named); i++) {
+		FREE_AUTO char *path = NULL;
+
+		rc = setting(s, named[i], &path, err);
+		if (rc == 0)
+			rc = add_file(s, path, err);
+		if (rc == 0 && i == 0)
+			rc = add_siblings(s, path, err);
+	}
+	/* files that are included; each that sets something is named */
+	if (rc == 0)
+		rc = pg_conn_query(s->sql,
+		    "SELECT DISTINCT sourcefile FROM pg_catalog.pg_settings WHERE sourcefile IS NOT NULL ORDER BY 1", 0, NULL,
+		    &rows, err);
+	for (size_t i = 0; rc == 0 && i < pg_rows_count(rows); i++)
+		rc = add_file(s, pg_rows_value(rows, i, 0), err);
+	if (rc == 0 && s->n_files > 0)
+		qsort(s->files, s->n_files, sizeof(*s->files), by_name);
+	return rc;
+}
+
+static int
+check_data_directory(struct backup_server *s, const char *pgdata, struct err *err)
+{
+	FREE_AUTO char *theirs = NULL, *real = NULL;
+	int rc = setting(s, "data_directory", &theirs, err);
+
+	if (rc == 0)
+		rc = fs_real_path(pgdata, &s->pgdata, err);
+	if (rc == 0)
+		rc = fs_real_path(theirs, &real, err);
+	if (rc == 0 && strcmp(s->pgdata, real) != 0) {
+		err_set(err, ERR_CONFIG, 0, "the server's data directory is '%s', pgdata is '%s'", real, s->pgdata);
+		rc = err_hint(err, "does conninfo lead to another server? backups are taken on the server's host");
+	}
+	return rc;
+}
+
+/* A backup is nothing without the WAL from its start to its stop: say so before hours of streaming. */
+static int
+check_archiving(struct backup_server *s, const struct log *log, struct err *err)
+{
+	FREE_AUTO char *mode = NULL, *command = NULL, *library = NULL;
+	char failed[512];
+	int rc;
+
+	if (s->in_recovery) /* the primary's archive is what counts, and it cannot be seen from here */
+		return 0;
+	rc = setting(s, "archive_mode", &mode, err);
+	if (rc == 0)
+		rc = setting(s, "archive_command", &command, err);
+	if (rc == 0 && pg_conn_major(s->sql) >= 15)
+		rc = setting(s, "archive_library", &library, err);
+	if (rc < 0)
+		return rc;
+	if (strcmp(mode, "off") == 0 || (command[0] == '\0' && (library == NULL || library[0] == '\0'))) {
+		err_set(err, ERR_CONFIG, 0, "the server archives no WAL: %s",
+		    strcmp(mode, "off") == 0 ? "archive_mode is off" : "archive_command is empty");
+		return err_hint(err, "a backup without WAL cannot be restored; set archive_mode = on and archive_command = "
+				     "'pgcairn-wal-archive %%p %%f', see pgconf/primary.conf");
+	}
+	backup_server_archiver(s, failed, sizeof(failed));
+	if (failed[0] != '\0')
+		log_write(log, LOG_WARN, "archiving fails at present: %s", failed);
+	return 0;
+}
+
+static void
+check_pages(struct backup_server *s, const struct log *log)
+{
+	const struct control *c = &s->control;
+
+	if (c->data_checksum_version == 0)
+		return;
+	s->checks_pages = c->block_size == PG_PAGE_BYTES && c->relation_segment_blocks == PG_SEGMENT_PAGES;
+	if (!s->checks_pages)
+		log_write(log, LOG_WARN,
+		    "page checksums are not verified: pages have %u bytes and files %u pages, 8192 and 131072 are known",
+		    c->block_size, c->relation_segment_blocks);
+}
+
+static int
+ask(struct backup_server *s, const struct op *op, struct err *err)
+{
+	FREE_AUTO char *recovery = NULL;
+	int rc = check_data_directory(s, op->cluster->pgdata, err);
+
+	if (rc == 0)
+		rc = control_read_pgdata(s->pgdata, &s->control, err);
+	if (rc == 0)
+		rc = pg_conn_query_value(s->sql, "SELECT pg_catalog.pg_is_in_recovery()", 0, NULL, &recovery, err);
+	if (rc < 0)
+		return rc;
+	s->in_recovery = strcmp(recovery, "t") == 0;
+	rc = check_archiving(s, op->log, err);
+	if (rc == 0)
+		rc = find_files(s, err);
+	if (rc == 0)
+		check_pages(s, op->log);
+	return rc;
+}
+
+int
+backup_server_open(struct backup_server *out, const struct op *op, struct err *err)
+{
+	const struct pg_conn_options o = {.conninfo = op->cluster->conninfo};
+	struct backup_server s = {0};
+	int rc = pg_conn_open(&s.sql, &o, err);
+
+	if (rc == 0)
+		rc = ask(&s, op, err);
+	if (rc < 0) {
+		backup_server_close(&s);
+		return rc;
+	}
+	if (pg_conn_is_newer(s.sql))
+		log_write(op->log, LOG_WARN, "PostgreSQL %u is newer than this pgcairn, which knows up to %d",
+		    pg_conn_major(s.sql), PG_MAJOR_KNOWN);
+	*out = s;
+	return 0;
+}
+
+lsn_t
+backup_server_position(struct backup_server *s)
+{
+	FREE_AUTO char *text = NULL;
+	lsn_t lsn;
+
+	if (pg_conn_query_value(s->sql,
+		s->in_recovery ? "SELECT pg_catalog.pg_last_wal_replay_lsn()" : "SELECT pg_catalog.pg_current_wal_insert_lsn()",
+		0, NULL, &text, NULL) < 0 ||
+	    !lsn_parse(text, &lsn))
+		return 0;
+	/* on a standby the record that is being replayed is on pages before it counts as replayed; no record is larger than
+	 * this */
+	return s->in_recovery ? lsn + (UINT64_C(1) << 30) : lsn;
+}
+
+void
+backup_server_archiver(struct backup_server *s, char *out, size_t size)
+{
+	static const char sql[] = "SELECT last_failed_wal, last_failed_time, failed_count FROM pg_catalog.pg_stat_archiver "
+				  "WHERE last_failed_time > coalesce(last_archived_time, '-infinity')";
+	PG_ROWS_AUTO struct pg_rows *rows = NULL;
+	const char *wal, *when, *count;
+
+	out[0] = '\0';
+	if (pg_conn_query(s->sql, sql, 0, NULL, &rows, NULL) < 0 || pg_rows_count(rows) != 1)
+		return;
+	wal = pg_rows_value(rows, 0, 0);
+	when = pg_rows_value(rows, 0, 1);
+	count = pg_rows_value(rows, 0, 2);
+	(void)snprintf(out, size, "%s at %s was the last of %s failures; the server's log has the reason",
+	    wal != NULL ? wal : "?", when != NULL ? when : "?", count != NULL ? count : "?");
+}

@@ -1,0 +1,35 @@
+/*
+ * What a backup has to know of its server beyond the stream: that it is the cluster that is configured, that its WAL is
+ * archived, and which files configure it from outside PGDATA. Asked over an SQL session that stays open for later questions.
+ */
+#ifndef PGCAIRN_OPS_BACKUP_SERVER_H
+#define PGCAIRN_OPS_BACKUP_SERVER_H
+
+#include "ops/op.h"
+#include "pg/conn.h"
+#include "pg/control.h"
+
+struct backup_server {
+	struct pg_connection *sql;
+	struct control control;
+	bool in_recovery;
+	bool checks_pages; /* data checksums are on, and pages are as pg/page.h knows them */
+	char *pgdata;      /* real path */
+	char **files;      /* real paths of configuration files outside PGDATA, sorted, each once */
+	size_t n_files;
+};
+
+/*
+ * Connect, ask, and check: ERR_CONFIG when the server's data directory is not the configured one or when nothing archives its
+ * WAL, ERR_AUTH when the role may not see the settings. Warnings go to the log.
+ */
+int backup_server_open(struct backup_server *out, const struct op *op, struct err *err);
+void backup_server_close(struct backup_server *s);
+
+/* A position that nothing in the data directory is beyond at this moment; 0 when the server does not say. */
+lsn_t backup_server_position(struct backup_server *s);
+
+/* What the archiver's statistics say of its last failure, for a hint: "" when there was none. */
+void backup_server_archiver(struct backup_server *s, char *out, size_t size);
+
+#endif
