@@ -2,9 +2,10 @@
 
 results/unit.json   one JSON object a line, as meson writes it; a program's standard output is TAP when cmocka wrote it
 results/pytest.xml  pytest's junit file
-A program that ends badly without a failed case of its own (a crash, a time limit) is one failure. So is a missing file.
+A program that ends badly without a failed case of its own (a crash, a time limit) is one failure. So is a missing or an empty file.
 """
 
+import collections
 import json
 import pathlib
 import re
@@ -47,10 +48,14 @@ def main(directory):
     results = []
     for reader, name in ((unit_results, "unit.json"), (pytest_results, "pytest.xml")):
         path = directory / name
-        results += reader(path) if path.exists() else [(name, "failed", "no such results")]
+        found = list(reader(path)) if path.exists() else []
+        results += found or [(name, "failed", "no results")]
     for outcome in ("skipped", "failed"):
-        for name, _, why in sorted(r for r in results if r[1] == outcome):
-            print(f"{outcome.upper()} {name}" + (f": {why}" if why else ""))
+        # The cases of one test that share a reason are one line.
+        lines = collections.Counter((name.split("[")[0] if outcome == "skipped" else name, why)
+                                    for name, result, why in sorted(results) if result == outcome)
+        for (name, why), times in lines.items():
+            print(f"{outcome.upper()} {name}" + (f" ({times} cases)" if times > 1 else "") + (f": {why}" if why else ""))
     count = {outcome: sum(r[1] == outcome for r in results) for outcome in ("passed", "failed", "skipped")}
     print(", ".join(f"{n} {outcome}" for outcome, n in count.items()))
     return 1 if count["failed"] or not count["passed"] else 0

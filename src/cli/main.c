@@ -12,6 +12,7 @@ static const struct cli_verb *const verbs[] = {
     &verb_backup,
     &verb_init,
     &verb_key,
+    &verb_restore,
 };
 
 static const struct cli_program program = {

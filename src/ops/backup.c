@@ -127,8 +127,9 @@ open_server(struct backup *b, struct err *err)
 
 /* Read one configuration file into the packs. */
 static int
-take_config_bytes(struct backup *b, int fd, const char *path, struct err *err)
+take_config_bytes(struct backup *b, int fd, const struct backup_file *file, struct err *err)
 {
+	const char *path = file->path;
 	FREE_AUTO uint8_t *piece = malloc(CONFIG_PIECE);
 	struct stat st;
 	size_t got;
@@ -139,6 +140,8 @@ take_config_bytes(struct backup *b, int fd, const char *path, struct err *err)
 	if (fstat(fd, &st) < 0)
 		return err_set(err, ERR_IO, errno, "stat '%s'", path);
 	rc = backup_file_begin(b, MANIFEST_CONFIG, path, st.st_mode & 07777, st.st_mtim.tv_sec, err);
+	if (rc == 0)
+		rc = str_copy(b->entry.setting, sizeof(b->entry.setting), file->setting, "setting", err);
 	do {
 		if (rc == 0)
 			rc = fs_read_upto(fd, piece, CONFIG_PIECE, &got, path, err);
@@ -155,7 +158,7 @@ static int
 take_configs(struct backup *b, struct err *err)
 {
 	for (size_t i = 0; i < b->server.n_files; i++) {
-		const char *path = b->server.files[i];
+		const char *path = b->server.files[i].path;
 		FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 		struct stat st;
 		int rc;
@@ -165,7 +168,7 @@ take_configs(struct backup *b, struct err *err)
 			    fd < 0 ? strerror(errno) : "not a regular file");
 			continue;
 		}
-		rc = take_config_bytes(b, fd, path, err);
+		rc = take_config_bytes(b, fd, &b->server.files[i], err);
 		if (rc < 0)
 			return rc;
 	}

@@ -10,8 +10,9 @@
 
 #define BACKUP_PAGE_TRIES 5
 #define BACKUP_PAGE_PAUSE_MS 20
-#define BACKUP_PAGE_PATIENCE 100 /* pages that get all tries; behind that one each, so that a rotten disk does not take days   \
-				  */
+#define BACKUP_PAGE_PATIENCE                                                                                                   \
+	100 /* pages that get all tries; behind that one each, so that a rotten disk does not take days                        \
+	     */
 
 struct backup_pages {
 	struct backup_server *server; /* borrowed */

@@ -12,7 +12,7 @@ backup_server_close(struct backup_server *s)
 	pg_conn_close(s->sql);
 	free(s->pgdata);
 	for (size_t i = 0; i < s->n_files; i++)
-		free(s->files[i]);
+		free(s->files[i].path);
 	free(s->files);
 	*s = (struct backup_server){0};
 }
@@ -32,10 +32,10 @@ setting(struct backup_server *s, const char *name, char **out, struct err *err)
 
 /* The real path of a file into the list, unless it lies in PGDATA or is in the list. Whether it can be read shows later. */
 static int
-add_file(struct backup_server *s, const char *path, struct err *err)
+add_file(struct backup_server *s, const char *path, const char *setting, struct err *err)
 {
 	FREE_AUTO char *real = NULL;
-	char **more;
+	struct backup_file *more;
 
 	if (path[0] != '/')
 		return 0;
@@ -44,7 +44,7 @@ add_file(struct backup_server *s, const char *path, struct err *err)
 	if (fs_is_inside(real, s->pgdata))
 		return 0;
 	for (size_t i = 0; i < s->n_files; i++)
-		if (strcmp(s->files[i], real) == 0)
+		if (strcmp(s->files[i].path, real) == 0)
 			return 0;
 	if (s->n_files == FILES_MAX)
 		return err_set(err, ERR_CONFIG, 0, "more than %d configuration files outside PGDATA", FILES_MAX);
@@ -52,7 +52,7 @@ add_file(struct backup_server *s, const char *path, struct err *err)
 	if (more == NULL)
 		return err_set(err, ERR_NOMEM, 0, "out of memory for a list of files");
 	s->files = more;
-	s->files[s->n_files++] = STEAL(real);
+	s->files[s->n_files++] = (struct backup_file){STEAL(real), setting};
 	return 0;
 }
 
@@ -70,7 +70,7 @@ add_siblings(struct backup_server *s, const char *config_file, struct err *err)
 		if (path == NULL)
 			return err_set(err, ERR_NOMEM, 0, "out of memory for a path");
 		if (access(path, F_OK) == 0)
-			rc = add_file(s, path, err);
+			rc = add_file(s, path, "", err);
 	}
 	return rc;
 }
@@ -78,7 +78,7 @@ add_siblings(struct backup_server *s, const char *config_file, struct err *err)
 static int
 by_name(const void *a, const void *b)
 {
-	return strcmp(*(char *const *)a, *(char *const *)b);
+	return strcmp(((const struct backup_file *)a)->path, ((const struct backup_file *)b)->path);
 }
 
 static int
@@ -93,7 +93,7 @@ find_files(struct backup_server *s, struct err *err)
 
 		rc = setting(s, named[i], &path, err);
 		if (rc == 0)
-			rc = add_file(s, path, err);
+			rc = add_file(s, path, named[i], err);
 		if (rc == 0 && i == 0)
 			rc = add_siblings(s, path, err);
 	}
@@ -103,7 +103,7 @@ find_files(struct backup_server *s, struct err *err)
 		    "SELECT DISTINCT sourcefile FROM pg_catalog.pg_settings WHERE sourcefile IS NOT NULL ORDER BY 1", 0, NULL,
 		    &rows, err);
 	for (size_t i = 0; rc == 0 && i < pg_rows_count(rows); i++)
-		rc = add_file(s, pg_rows_value(rows, i, 0), err);
+		rc = add_file(s, pg_rows_value(rows, i, 0), "", err);
 	if (rc == 0 && s->n_files > 0)
 		qsort(s->files, s->n_files, sizeof(*s->files), by_name);
 	return rc;

@@ -9,13 +9,18 @@
 #include "pg/conn.h"
 #include "pg/control.h"
 
+struct backup_file {
+	char *path;          /* real, absolute */
+	const char *setting; /* that names it: config_file, hba_file, ident_file; "" for included ones */
+};
+
 struct backup_server {
 	struct pg_connection *sql;
 	struct control control;
 	bool in_recovery;
-	bool checks_pages; /* data checksums are on, and pages are as pg/page.h knows them */
-	char *pgdata;      /* real path */
-	char **files;      /* real paths of configuration files outside PGDATA, sorted, each once */
+	bool checks_pages;         /* data checksums are on, and pages are as pg/page.h knows them */
+	char *pgdata;              /* real path */
+	struct backup_file *files; /* configuration outside PGDATA, sorted by path, each once */
 	size_t n_files;
 };
 

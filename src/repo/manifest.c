@@ -66,6 +66,8 @@ put_entry(json_t *o, const struct manifest_entry *e)
 	case MANIFEST_FILE:
 		return put_file(o, "file", e);
 	case MANIFEST_CONFIG:
+		if (e->setting[0] != '\0' && json_object_set_new(o, "setting", json_string(e->setting)) < 0)
+			return -1;
 		return put_file(o, "config", e);
 	case MANIFEST_BAD_PAGE:
 		return put_path(o, "bad_page", e->path) < 0 ? -1 : put_number(o, "block", e->block);

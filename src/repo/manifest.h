@@ -6,7 +6,7 @@
  *   {"tablespace":16401,"location":"/srv/ts"}
  *   {"dir":"base/1","mode":448}
  *   {"file":"base/1/1249","mode":384,"size":65536,"mtime":1767225600,"crc32c":123,"runs":[[0,0,1048576,65536]]}
- *   {"config":"/etc/postgresql/15/main/postgresql.conf", same members}     what lies outside PGDATA
+ *   {"config":"/etc/postgresql/15/main/postgresql.conf", same members, "setting":"config_file"}     outside PGDATA
  *   {"bad_page":"base/1/1249","block":7}
  *   {"end":true,"dirs":27,"files":969,"configs":6,"tablespaces":1,"bad_pages":0}
  *
@@ -24,6 +24,7 @@
 
 #define MANIFEST_LINE_MAX ((size_t)16 << 20)
 #define MANIFEST_PATH_MAX 1024
+#define MANIFEST_SETTING_MAX 16
 
 struct manifest_run {
 	uint64_t file_offset;
@@ -36,8 +37,9 @@ enum manifest_kind { MANIFEST_TABLESPACE, MANIFEST_DIRECTORY, MANIFEST_FILE, MAN
 
 struct manifest_entry {
 	enum manifest_kind kind;
-	char path[MANIFEST_PATH_MAX]; /* of a tablespace: its location; bytes, maybe not UTF-8 */
-	uint32_t tablespace;          /* oid */
+	char path[MANIFEST_PATH_MAX];       /* of a tablespace: its location; bytes, maybe not UTF-8 */
+	char setting[MANIFEST_SETTING_MAX]; /* of a configuration file: config_file, hba_file, ident_file, or "" */
+	uint32_t tablespace;                /* oid */
 	mode_t mode;
 	uint64_t size;
 	int64_t mtime_s;

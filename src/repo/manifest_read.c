@@ -222,6 +222,20 @@ take_config(struct manifest_parser *p, const json_t *o, struct err *err)
 	p->counts.configs++;
 	if (!get_path(o, "config", p->entry.path) || !path_is_absolute(p->entry.path))
 		return corrupt(err, "a configuration file has no absolute path");
+	p->entry.setting[0] = '\0';
+	if (json_has(o, "setting")) {
+		const char *name;
+		int rc = json_get_str(o, "setting", &name, err);
+
+		/* it becomes an option of the server's command line */
+		if (rc == 0 && strcmp(name, "config_file") != 0 && strcmp(name, "hba_file") != 0 &&
+		    strcmp(name, "ident_file") != 0)
+			rc = corrupt(err, "a configuration file is named by an unknown setting");
+		if (rc == 0)
+			rc = str_copy(p->entry.setting, sizeof(p->entry.setting), name, "setting", err);
+		if (rc < 0)
+			return rc;
+	}
 	return take_file(p, o, err);
 }
 

@@ -58,6 +58,7 @@ make_server() {
 keep_segment() { # after-segment name
 	tries=0
 	while :; do
+		# shellcheck disable=SC2012  # names of WAL files
 		segment=$(ls "$work/archive" | awk -v after="$1" 'length($0) == 24 && $0 > after { print; exit }')
 		# cp is done when the server has said so
 		if [ -n "$segment" ] && [ -f "$work/pg/pg_wal/archive_status/$segment.done" ]; then
@@ -120,11 +121,11 @@ print_disk() {
 }
 
 run_primitives() {
-	meson setup "$work/build" "$source_root" -Dbuildtype=release -Dtests=true >"$work/build.log" 2>&1 &&
-		ninja -C "$work/build" >>"$work/build.log" 2>&1 || {
+	if ! meson setup "$work/build" "$source_root" -Dbuildtype=release -Dtests=true >"$work/build.log" 2>&1 ||
+		! ninja -C "$work/build" >>"$work/build.log" 2>&1; then
 		cat "$work/build.log" >&2
 		die "the build failed"
-	}
+	fi
 	make_data
 	bench=$work/build/tests/bench
 	print_machine
@@ -136,11 +137,12 @@ run_primitives() {
 	for name in libc core core-init core-crypto core-crypto-init core-curl core-curl-init; do
 		[ ! -x "$bench/start-$name" ] || programs="$programs $bench/start-$name"
 	done
-	# shellcheck disable=SC2086 -- a list of words without blanks
+	# shellcheck disable=SC2086  # a list of words without blanks
 	(cd "$bench" && ./bench-startup $programs)
 }
 
 [ $# -eq 1 ] || usage
+# shellcheck disable=SC2012  # names without surprises
 bindir=${PG_BINDIR:-$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)}
 [ -x "$bindir/initdb" ] || die "no initdb in '$bindir'; set PG_BINDIR"
 case $1 in

@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from harness import MB, Cluster, Site, flip_bit
+from harness import MB, Cluster, Site, flip_bit, wait_until
 
 FAILED = set(range(1, 126))  # the server tries again
 ABORT = set(range(126, 256)) - {143}  # the server aborts recovery
@@ -141,13 +141,16 @@ def test_a_record_over_several_segments_is_taken_piece_by_piece(ready, source):
         is_stored(ready, piece)
 
 
-def test_a_history_and_a_backup_file_are_taken(ready, source, segment):
+def test_a_history_and_a_backup_file_are_taken(ready, source):
     history = ready.directory / "00000002.history"
     history.write_text("1\t0/3000000\tno recovery target specified\n")
-    label = ready.directory / f"{segment.name}.00000028.backup"
-    label.write_text(f"START WAL LOCATION: 0/1000028 (file {segment.name})\n")
+    connection = source.cluster.connect()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backup_start('by hand', true)")
+        cursor.execute("SELECT pg_backup_stop()")
+    connection.close()
+    label = wait_until(lambda: sorted(source.raw.glob("*.backup")), "the backup's own file")[-1]
     for path in (history, label):
-        ready.runtime.own(path)
         ready.archive(path)
         is_stored(ready, path)
 
@@ -207,6 +210,8 @@ def test_the_same_from_a_second_host_with_an_empty_state_directory_is_success(re
     second.use(source.cluster)
     second.pgcairn("init", "--join")
     assert not (second.keys / "identity").exists(), "a joining host made an identity"
+    hint = second.archive(segment, status=FAILED).stderr
+    ready.pgcairn("key", "enrol", re.search(r"ed25519:\S+", hint)[0])
     second.archive(segment)
     assert not conflicts(ready)
     is_stored(ready, segment)
@@ -286,7 +291,7 @@ def test_a_segment_that_loses_its_second_half_to_zeroes_is_refused(ready, source
     "", "x", "../evil", "/etc/passwd", "00000001000000000000000", "0000000100000000000000011", "00000001000000000000000g",
     "00000001000000000000000a", "000000010000000000000001.gz", "000000010000000000000001.00000028", "00000001.histor",
     "0000000100000000000000ZZ", "000000000000000000000001", "." * 24, "0" * 300,
-])
+], ids=lambda name: repr(name[:30]))
 def test_a_name_that_is_no_wal_file_is_refused(ready, segment, name):
     ready.archive(segment, name, status=FAILED)
     stored = ready.objects("clusters/*/wal/**/*")
@@ -344,7 +349,7 @@ def test_without_its_marker_a_repository_is_an_error_and_not_empty(ready, segmen
     is_stored(ready, segment)
 
 
-@pytest.mark.parametrize("text", ["", "{", "{}", "null", '{"id": 7}', "x" * 100000])
+@pytest.mark.parametrize("text", ["", "{", "{}", "null", '{"id": 7}', "x" * 100000], ids=lambda text: repr(text[:20]))
 def test_a_spoiled_marker_is_an_error(ready, segment, text):
     marker = ready.repositories["local"] / "pgcairn.json"
     marker.unlink()
@@ -494,3 +499,9 @@ def test_help_and_version_say_something_and_succeed(runtime):
     for binary in ("pgcairn", "pgcairn-wal-archive", "pgcairn-wal-restore"):
         for option in ("--help", "--version"):
             assert "pgcairn" in runtime.run([runtime.bin / binary, option]).stdout
+
+
+@pytest.mark.parametrize("binary", ["pgcairn-wal-archive", "pgcairn-wal-restore"])
+def test_the_two_commands_start_without_libpq(runtime, binary):
+    needed = runtime.run(["readelf", "-d", runtime.bin / binary]).stdout
+    assert "libsodium" in needed and "libpq" not in needed

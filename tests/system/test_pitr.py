@@ -198,7 +198,7 @@ def test_targets_that_the_archive_cannot_reach_are_refused_before_the_disk_is_to
     ("--target-immediate", "--target-name", "after-9"),
     ("--target-xid", "800", "--target-lsn", "0/1"),
     ("--no-such-option",),
-])
+], ids=lambda args: " ".join(args)[:60])
 def test_a_target_that_says_nothing_clear_is_a_usage_error(history, args):
     history.site.refuse_restore(*args, status={2})
 

@@ -1,6 +1,5 @@
-#include "store_conformance.h"
+#include "store_conformance_internal.h"
 
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -8,11 +7,8 @@
 #include "base/buf.h"
 #include "base/str.h"
 
-#define MIB ((size_t)1 << 20)
-
-/* Bytes that tell their seed and place, so that a mixture of two writers shows. */
-static void
-fill(uint8_t *data, size_t len, uint32_t seed)
+void
+conform_fill(uint8_t *data, size_t len, uint32_t seed)
 {
 	uint32_t x = seed * 2654435761u + 1;
 
@@ -22,31 +18,31 @@ fill(uint8_t *data, size_t len, uint32_t seed)
 	}
 }
 
-static uint8_t *
-filled(size_t len, uint32_t seed)
+uint8_t *
+conform_bytes(size_t len, uint32_t seed)
 {
 	uint8_t *data = malloc(len + 1);
 
 	assert_non_null(data);
-	fill(data, len, seed);
+	conform_fill(data, len, seed);
 	return data;
 }
 
-static void
-must(int rc, const struct err *err)
+void
+conform_must(int rc, const struct err *err)
 {
 	if (rc != 0)
 		fail_msg("unexpected %s: %s", err_kind_name(rc), err->msg);
 }
 
-static struct store *
-fresh(void **state)
+struct store *
+conform_fresh(void **state)
 {
 	struct store_factory *f = *state;
 	struct store *s = NULL;
 	struct err err = {0};
 
-	must(f->fresh(f, &s, &err), &err);
+	conform_must(f->fresh(f, &s, &err), &err);
 	return s;
 }
 
@@ -55,18 +51,18 @@ put(struct store *s, const char *key, const char *text)
 {
 	struct err err = {0};
 
-	must(store_put_bytes(s, key, text, strlen(text), &err), &err);
+	conform_must(store_put_bytes(s, key, text, strlen(text), &err), &err);
 }
 
-static void
-expect(struct store *s, const char *key, const void *want, size_t len)
+void
+conform_expect(struct store *s, const char *key, const void *want, size_t len)
 {
 	FREE_AUTO uint8_t *data = malloc(len + 1);
 	struct err err = {0};
 	size_t got = 0;
 
 	assert_non_null(data);
-	must(store_get(s, key, 0, data, len + 1, &got, &err), &err);
+	conform_must(store_get(s, key, 0, data, len + 1, &got, &err), &err);
 	assert_int_equal(got, len);
 	if (len > 0)
 		assert_memory_equal(data, want, len);
@@ -85,38 +81,38 @@ expect_list(struct store *s, const char *prefix, const char *want)
 	BUF_AUTO struct buf got = {0};
 	struct err err = {0};
 
-	must(store_list(s, prefix, add_line, &got, &err), &err);
+	conform_must(store_list(s, prefix, add_line, &got, &err), &err);
 	assert_string_equal(buf_text(&got), want);
 }
 
 static void
 what_was_put_is_read_back(void **state)
 {
-	STORE_AUTO struct store *s = fresh(state);
+	STORE_AUTO struct store *s = conform_fresh(state);
 	struct store_stat st = {0};
 	struct err err = {0};
 
 	put(s, "pgcairn.json", "marker");
 	put(s, "clusters/orders/wal/1/00000001/00000001/000000010000000100000001", "segment");
-	expect(s, "pgcairn.json", "marker", 6);
-	expect(s, "clusters/orders/wal/1/00000001/00000001/000000010000000100000001", "segment", 7);
-	must(store_stat(s, "pgcairn.json", &st, &err), &err);
+	conform_expect(s, "pgcairn.json", "marker", 6);
+	conform_expect(s, "clusters/orders/wal/1/00000001/00000001/000000010000000100000001", "segment", 7);
+	conform_must(store_stat(s, "pgcairn.json", &st, &err), &err);
 	assert_int_equal(st.size, 6);
 	assert_true(st.modified_us > INT64_C(1600000000000000));
-	must(store_settle(s, "pgcairn.json", &err), &err);
+	conform_must(store_settle(s, "pgcairn.json", &err), &err);
 }
 
 static void
 another_handle_sees_what_was_put(void **state)
 {
 	struct store_factory *f = *state;
-	STORE_AUTO struct store *s = fresh(state);
+	STORE_AUTO struct store *s = conform_fresh(state);
 	STORE_AUTO struct store *t = NULL;
 	struct err err = {0};
 
 	put(s, "a/b", "x");
-	must(f->again(f, &t, &err), &err);
-	expect(t, "a/b", "x", 1);
+	conform_must(f->again(f, &t, &err), &err);
+	conform_expect(t, "a/b", "x", 1);
 	assert_int_equal(store_put_bytes(t, "a/b", "y", 1, &err), ERR_EXISTS);
 }
 
@@ -140,7 +136,7 @@ ranges_end_where_the_blob_ends(void **state)
 	    {UINT64_MAX, 5, ""},
 	    {0, 0, ""},
 	};
-	STORE_AUTO struct store *s = fresh(state);
+	STORE_AUTO struct store *s = conform_fresh(state);
 	struct err err = {0};
 
 	put(s, "digits", "0123456789");
@@ -148,7 +144,7 @@ ranges_end_where_the_blob_ends(void **state)
 		char data[16];
 		size_t got = 99;
 
-		must(store_get(s, "digits", rows[i].offset, data, rows[i].len, &got, &err), &err);
+		conform_must(store_get(s, "digits", rows[i].offset, data, rows[i].len, &got, &err), &err);
 		assert_int_equal(got, strlen(rows[i].want));
 		assert_memory_equal(data, rows[i].want, got);
 	}
@@ -163,7 +159,7 @@ a_tail_comes_with_the_size_of_the_whole(void **state)
 		const char *want;
 	} rows[] = {{"0123456789", 4, "6789"}, {"0123456789", 10, "0123456789"}, {"0123456789", 15, "0123456789"},
 	    {"0123456789", 0, ""}, {"", 8, ""}};
-	STORE_AUTO struct store *s = fresh(state);
+	STORE_AUTO struct store *s = conform_fresh(state);
 	struct err err = {0};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -173,7 +169,7 @@ a_tail_comes_with_the_size_of_the_whole(void **state)
 		uint64_t size = 99;
 
 		put(s, key, rows[i].content);
-		must(store_get_tail(s, key, data, rows[i].len, &got, &size, &err), &err);
+		conform_must(store_get_tail(s, key, data, rows[i].len, &got, &size, &err), &err);
 		assert_int_equal(size, strlen(rows[i].content));
 		assert_int_equal(got, strlen(rows[i].want));
 		assert_memory_equal(data, rows[i].want, got);
@@ -184,7 +180,7 @@ static void
 an_absent_name_is_not_found_by_every_call(void **state)
 {
 	static const char *const keys[] = {"absent", "absent/deeper/still", "here/absent", "here/deep/absent", "her", "here0"};
-	STORE_AUTO struct store *s = fresh(state);
+	STORE_AUTO struct store *s = conform_fresh(state);
 
 	put(s, "here/deep/object", "x");
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
@@ -210,53 +206,53 @@ an_absent_name_is_not_found_by_every_call(void **state)
 static void
 a_taken_name_keeps_its_first_content(void **state)
 {
-	STORE_AUTO struct store *s = fresh(state);
+	STORE_AUTO struct store *s = conform_fresh(state);
 	struct err err = {0};
 
 	put(s, "wal/segment", "first");
 	assert_int_equal(store_put_bytes(s, "wal/segment", "other", 5, &err), ERR_EXISTS);
 	assert_int_equal(store_put_bytes(s, "wal/segment", "first", 5, NULL), ERR_EXISTS);
 	assert_int_equal(store_put_bytes(s, "wal/segment", "", 0, &err), ERR_EXISTS);
-	expect(s, "wal/segment", "first", 5);
+	conform_expect(s, "wal/segment", "first", 5);
 	expect_list(s, "", "wal/segment\n");
 }
 
 static void
 a_removed_name_can_be_put_again(void **state)
 {
-	STORE_AUTO struct store *s = fresh(state);
+	STORE_AUTO struct store *s = conform_fresh(state);
 	struct err err = {0};
 
 	put(s, "a/b", "one");
-	must(store_remove(s, "a/b", &err), &err);
+	conform_must(store_remove(s, "a/b", &err), &err);
 	assert_int_equal(store_remove(s, "a/b", &err), ERR_NOT_FOUND);
 	assert_int_equal(store_stat(s, "a/b", &(struct store_stat){0}, &err), ERR_NOT_FOUND);
 	expect_list(s, "", "");
 	put(s, "a/b", "two");
-	expect(s, "a/b", "two", 3);
+	conform_expect(s, "a/b", "two", 3);
 }
 
 static void
 a_sink_freed_without_finish_leaves_nothing(void **state)
 {
 	struct store_factory *f = *state;
-	STORE_AUTO struct store *s = fresh(state);
-	FREE_AUTO uint8_t *data = filled(3 * MIB, 1);
+	STORE_AUTO struct store *s = conform_fresh(state);
+	FREE_AUTO uint8_t *data = conform_bytes(3 * MIB, 1);
 
 	for (int written = 0; written < 2; written++) {
 		SINK_AUTO struct sink *sink = NULL;
 		struct err err = {0};
 
-		must(store_put(s, "a/b/c", &sink, &err), &err);
+		conform_must(store_put(s, "a/b/c", &sink, &err), &err);
 		if (written)
-			must(sink_write(sink, data, 3 * MIB, &err), &err);
+			conform_must(sink_write(sink, data, 3 * MIB, &err), &err);
 		assert_int_equal(store_stat(s, "a/b/c", &(struct store_stat){0}, &err), ERR_NOT_FOUND);
 	}
 	expect_list(s, "", "");
 	if (f->leftovers != NULL)
 		assert_int_equal(f->leftovers(f), 0);
 	put(s, "a/b/c", "now");
-	expect(s, "a/b/c", "now", 3);
+	conform_expect(s, "a/b/c", "now", 3);
 	if (f->leftovers != NULL)
 		assert_int_equal(f->leftovers(f), 0);
 }
@@ -265,7 +261,7 @@ static void
 a_refused_put_leaves_nothing(void **state)
 {
 	struct store_factory *f = *state;
-	STORE_AUTO struct store *s = fresh(state);
+	STORE_AUTO struct store *s = conform_fresh(state);
 
 	put(s, "a/b", "one");
 	assert_int_equal(store_put_bytes(s, "a/b", "two", 3, NULL), ERR_EXISTS);
@@ -276,13 +272,13 @@ a_refused_put_leaves_nothing(void **state)
 static void
 an_empty_blob_exists(void **state)
 {
-	STORE_AUTO struct store *s = fresh(state);
+	STORE_AUTO struct store *s = conform_fresh(state);
 	struct store_stat st = {.size = 9};
 	struct err err = {0};
 
 	put(s, "removed/1", "");
-	expect(s, "removed/1", "", 0);
-	must(store_stat(s, "removed/1", &st, &err), &err);
+	conform_expect(s, "removed/1", "", 0);
+	conform_must(store_stat(s, "removed/1", &st, &err), &err);
 	assert_int_equal(st.size, 0);
 	expect_list(s, "", "removed/1\n");
 	assert_int_equal(store_put_bytes(s, "removed/1", "x", 1, &err), ERR_EXISTS);
@@ -291,21 +287,21 @@ an_empty_blob_exists(void **state)
 static void
 a_blob_of_64_mib_in_uneven_writes_is_whole(void **state)
 {
-	STORE_AUTO struct store *s = fresh(state);
-	FREE_AUTO uint8_t *data = filled(64 * MIB, 7), *back = malloc(MIB);
+	STORE_AUTO struct store *s = conform_fresh(state);
+	FREE_AUTO uint8_t *data = conform_bytes(64 * MIB, 7), *back = malloc(MIB);
 	SINK_AUTO struct sink *sink = NULL;
 	struct err err = {0};
 	size_t got = 0;
 
-	must(store_put(s, "backup/pack-000001", &sink, &err), &err);
+	conform_must(store_put(s, "backup/pack-000001", &sink, &err), &err);
 	for (size_t at = 0, step = 1; at < 64 * MIB; at += step, step = step * 7 + 13 < 9 * MIB ? step * 7 + 13 : 1000) {
 		if (step > 64 * MIB - at)
 			step = 64 * MIB - at;
-		must(sink_write(sink, data + at, step, &err), &err);
+		conform_must(sink_write(sink, data + at, step, &err), &err);
 	}
-	must(sink_finish(sink, &err), &err);
+	conform_must(sink_finish(sink, &err), &err);
 	for (size_t at = 0; at < 64 * MIB; at += MIB) {
-		must(store_get(s, "backup/pack-000001", at, back, MIB, &got, &err), &err);
+		conform_must(store_get(s, "backup/pack-000001", at, back, MIB, &got, &err), &err);
 		assert_int_equal(got, MIB);
 		assert_memory_equal(back, data + at, MIB);
 	}
@@ -316,7 +312,7 @@ lists_come_in_byte_order_of_whole_keys(void **state)
 {
 	static const char *const keys[] = {
 	    "b", "a/c", "a-b", "a0", "a/b/z", "a/b-", "a/b0", "a.x", "A", "Z/1", "a=", "tmp0/x", "x/tmp/y", "x/lost+found/z"};
-	STORE_AUTO struct store *s = fresh(state);
+	STORE_AUTO struct store *s = conform_fresh(state);
 
 	expect_list(s, "", "");
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
@@ -331,7 +327,7 @@ a_prefix_lists_its_own_directory_only(void **state)
 		const char *prefix, *want;
 	} rows[] = {{"a/b/", "a/b/1\na/b/2/x\n"}, {"a/bc/", "a/bc/3\n"}, {"a/", "a/b/1\na/b/2/x\na/bc/3\n"},
 	    {"a/b/2/", "a/b/2/x\n"}, {"absent/", ""}, {"a/absent/", ""}, {"a/b/absent/deep/", ""}};
-	STORE_AUTO struct store *s = fresh(state);
+	STORE_AUTO struct store *s = conform_fresh(state);
 
 	put(s, "a/b/1", "x");
 	put(s, "a/b/2/x", "x");
@@ -359,7 +355,7 @@ stop_after(const struct store_entry *e, void *arg, struct err *err)
 static void
 a_listing_ends_when_its_caller_says_so(void **state)
 {
-	STORE_AUTO struct store *s = fresh(state);
+	STORE_AUTO struct store *s = conform_fresh(state);
 	struct stop one = {.after = 2, .answer = 1}, bad = {.after = 3, .answer = ERR_REFUSED};
 	struct err err = {0};
 
@@ -377,7 +373,7 @@ a_listing_ends_when_its_caller_says_so(void **state)
 static void
 a_listing_of_many_names_is_complete(void **state)
 {
-	STORE_AUTO struct store *s = fresh(state);
+	STORE_AUTO struct store *s = conform_fresh(state);
 	BUF_AUTO struct buf want = {0};
 	struct err err = {0};
 
@@ -386,7 +382,7 @@ a_listing_of_many_names_is_complete(void **state)
 		FREE_AUTO char *line = str_printf("n/%05u\n", i);
 
 		put(s, key, "");
-		must(buf_append(&want, line, strlen(line), &err), &err);
+		conform_must(buf_append(&want, line, strlen(line), &err), &err);
 	}
 	expect_list(s, "n/", buf_text(&want));
 }
@@ -394,7 +390,7 @@ a_listing_of_many_names_is_complete(void **state)
 static void
 keys_that_are_not_well_formed_are_refused(void **state)
 {
-	STORE_AUTO struct store *s = fresh(state);
+	STORE_AUTO struct store *s = conform_fresh(state);
 	static const char *const bad[] = {"", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "../a", "a/./b", ".hidden",
 	    "a/.hidden", "a b", "a\nb", "a\\b", "a:b", "a?b", "a%2fb", "a*", "\xc3\xa4", "tmp", "tmp/x", "lost+found",
 	    "lost+found/x"};
@@ -419,7 +415,7 @@ keys_that_are_not_well_formed_are_refused(void **state)
 static void
 the_longest_and_deepest_keys_work(void **state)
 {
-	STORE_AUTO struct store *s = fresh(state);
+	STORE_AUTO struct store *s = conform_fresh(state);
 	char longest[STORE_KEY_MAX + 1], deepest[2 * STORE_KEY_DEPTH];
 	BUF_AUTO struct buf want = {0};
 	struct err err = {0};
@@ -433,148 +429,27 @@ the_longest_and_deepest_keys_work(void **state)
 	}
 	put(s, longest, "long");
 	put(s, deepest, "deep");
-	expect(s, longest, "long", 4);
-	expect(s, deepest, "deep", 4);
-	must(buf_printf(&want, &err, "%s\n%s\n", deepest, longest), &err);
+	conform_expect(s, longest, "long", 4);
+	conform_expect(s, deepest, "deep", 4);
+	conform_must(buf_printf(&want, &err, "%s\n%s\n", deepest, longest), &err);
 	expect_list(s, "", buf_text(&want));
 }
 
 static void
 a_writer_knows_what_the_store_enforces(void **state)
 {
-	STORE_AUTO struct store *s = fresh(state);
+	STORE_AUTO struct store *s = conform_fresh(state);
 	struct store_caps caps = {0};
 	struct err err = {0};
 	uint64_t available = 0, total = 0;
 	int rc;
 
-	must(store_caps(s, &caps, &err), &err);
+	conform_must(store_caps(s, &caps, &err), &err);
 	assert_true(caps.create_only);
 	rc = store_space(s, &available, &total, &err);
 	if (rc != ERR_NOT_FOUND) {
-		must(rc, &err);
+		conform_must(rc, &err);
 		assert_true(total > 0 && available <= total);
-	}
-}
-
-/* ---- several threads on one handle ---- */
-
-#define WRITERS 8
-#define RACE_SIZE (300 * 1000)
-
-struct racer {
-	pthread_t thread;
-	pthread_barrier_t *start;
-	struct store *s;
-	const char *key;
-	uint32_t seed;
-	int rc;
-};
-
-static void *
-race(void *arg)
-{
-	struct racer *r = arg;
-	uint8_t *data = malloc(RACE_SIZE);
-
-	fill(data, RACE_SIZE, r->seed);
-	pthread_barrier_wait(r->start);
-	r->rc = store_put_bytes(r->s, r->key, data, RACE_SIZE, NULL);
-	free(data);
-	return NULL;
-}
-
-static void
-of_eight_writers_exactly_one_wins(void **state)
-{
-	STORE_AUTO struct store *s = fresh(state);
-	struct store_factory *f = *state;
-
-	for (unsigned round = 0; round < 10; round++) {
-		FREE_AUTO char *key = str_printf("race/%u/deep/object", round);
-		struct racer racers[WRITERS];
-		pthread_barrier_t start;
-		int winner = -1;
-
-		pthread_barrier_init(&start, NULL, WRITERS);
-		for (int i = 0; i < WRITERS; i++) {
-			racers[i] =
-			    (struct racer){.start = &start, .s = s, .key = key, .seed = round * 100 + (uint32_t)i, .rc = 1};
-			assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
-		}
-		for (int i = 0; i < WRITERS; i++)
-			pthread_join(racers[i].thread, NULL);
-		pthread_barrier_destroy(&start);
-		for (int i = 0; i < WRITERS; i++) {
-			if (racers[i].rc == 0) {
-				assert_int_equal(winner, -1);
-				winner = i;
-			} else {
-				assert_int_equal(racers[i].rc, ERR_EXISTS);
-			}
-		}
-		assert_true(winner >= 0);
-		FREE_AUTO uint8_t *want = filled(RACE_SIZE, racers[winner].seed);
-		expect(s, key, want, RACE_SIZE);
-	}
-	if (f->leftovers != NULL)
-		assert_int_equal(f->leftovers(f), 0);
-}
-
-struct watcher {
-	pthread_t thread;
-	struct store *s;
-	const uint8_t *want;
-	bool stop; /* atomic */
-	unsigned misses, wholes, torn;
-};
-
-static void *
-watch(void *arg)
-{
-	struct watcher *w = arg;
-	uint8_t *data = malloc(4 * MIB);
-
-	while (w->wholes == 0 || !__atomic_load_n(&w->stop, __ATOMIC_ACQUIRE)) {
-		size_t got = 0;
-		int rc = store_get(w->s, "seen/whole", 0, data, 4 * MIB, &got, NULL);
-
-		if (rc == ERR_NOT_FOUND && w->wholes == 0)
-			w->misses++;
-		else if (rc == 0 && got == 4 * MIB && memcmp(data, w->want, got) == 0)
-			w->wholes++;
-		else
-			w->torn++;
-		if (w->torn > 0)
-			break;
-	}
-	free(data);
-	return NULL;
-}
-
-static void
-readers_during_a_put_see_nothing_or_all(void **state)
-{
-	STORE_AUTO struct store *s = fresh(state);
-	FREE_AUTO uint8_t *data = filled(4 * MIB, 3);
-	struct watcher watchers[3];
-	SINK_AUTO struct sink *sink = NULL;
-	struct err err = {0};
-
-	for (size_t i = 0; i < ARRAY_LEN(watchers); i++) {
-		watchers[i] = (struct watcher){.s = s, .want = data};
-		assert_int_equal(pthread_create(&watchers[i].thread, NULL, watch, &watchers[i]), 0);
-	}
-	must(store_put(s, "seen/whole", &sink, &err), &err);
-	for (size_t at = 0; at < 4 * MIB; at += 64 << 10)
-		must(sink_write(sink, data + at, 64 << 10, &err), &err);
-	must(sink_finish(sink, &err), &err);
-	for (size_t i = 0; i < ARRAY_LEN(watchers); i++)
-		__atomic_store_n(&watchers[i].stop, true, __ATOMIC_RELEASE);
-	for (size_t i = 0; i < ARRAY_LEN(watchers); i++) {
-		pthread_join(watchers[i].thread, NULL);
-		assert_int_equal(watchers[i].torn, 0);
-		assert_true(watchers[i].wholes > 0);
 	}
 }
 

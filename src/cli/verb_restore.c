@@ -1,0 +1,305 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "cli/exit_code.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "cli/verbs.h"
+#include "ops/restore.h"
+
+#define NAMES_MAX 64
+#define TABLESPACES_MAX 1024
+
+static const char *const actions[] = {"promote", "pause", "shutdown", NULL};
+
+static const struct cli_option options[] = {
+    {.name = "pgdata", .type = CLI_STRING, .value_name = "DIR", .doc = "where to: must be empty or not exist"},
+    {.name = "target-time",
+	.type = CLI_STRING,
+	.value_name = "TIME",
+	.doc = "up to the last commit at or before TIME, which needs an offset: 2026-01-31 14:59:00+00"},
+    {.name = "target-lsn", .type = CLI_STRING, .value_name = "LSN", .doc = "up to the record at LSN"},
+    {.name = "target-xid", .type = CLI_STRING, .value_name = "XID", .doc = "up to the commit of transaction XID"},
+    {.name = "target-name", .type = CLI_STRING, .value_name = "NAME", .doc = "up to a restore point (pg_create_restore_point)"},
+    {.name = "target-immediate", .type = CLI_FLAG, .doc = "only as far as the backup needs to be consistent"},
+    {.name = "target-exclusive", .type = CLI_FLAG, .doc = "stop before the target instead of behind it"},
+    {.name = "target-timeline",
+	.type = CLI_INT,
+	.value_name = "N",
+	.doc = "along the path to timeline N (default: the newest)",
+	.lo = 1,
+	.hi = UINT32_MAX},
+    {.name = "target-action",
+	.type = CLI_WORD,
+	.words = actions,
+	.doc = "what the server does there (default: promote without a target, else pause)"},
+    {.name = "backup",
+	.type = CLI_STRING,
+	.value_name = "LABEL",
+	.doc = "from this backup (default: the newest that reaches the target)"},
+    {.name = "repository", .type = CLI_STRING, .repeatable = true, .value_name = "NAME", .doc = "use this repository only"},
+    {.name = "without-repository",
+	.type = CLI_STRING,
+	.repeatable = true,
+	.value_name = "NAME",
+	.doc = "go on without a repository that is gone for good"},
+    {.name = "tablespace", .type = CLI_STRING, .repeatable = true, .value_name = "OID=DIR", .doc = "put a tablespace here"},
+    {.name = "adopt", .type = CLI_FLAG, .doc = "this becomes the cluster: leave archiving on"},
+    {.name = "dry-run", .type = CLI_FLAG, .doc = "plan and prove only; nothing is written"},
+    {.name = NULL},
+};
+
+/* What the command line said, in the shape that ops wants, and the memory behind it. */
+struct arguments {
+	struct restore_options o;
+	char *pgdata;
+	const char *only[NAMES_MAX], *without[NAMES_MAX];
+	struct tablespace_mapping tablespaces[TABLESPACES_MAX];
+};
+
+static int
+usage(struct err *err, const char *option, const char *value)
+{
+	err_set(err, ERR_CONFIG, 0, "--%s: '%s' is not one", option, value);
+	return err_hint(err, "see pgcairn restore --help");
+}
+
+static int
+parse_target(const struct cli_invocation *inv, struct target *t, struct err *err)
+{
+	const char *time = cli_value(inv, "target-time"), *lsn = cli_value(inv, "target-lsn"),
+		   *xid = cli_value(inv, "target-xid");
+	const char *name = cli_value(inv, "target-name");
+	bool immediate = cli_flag(inv, "target-immediate");
+	uint64_t n;
+
+	t->exclusive = cli_flag(inv, "target-exclusive");
+	if ((time != NULL) + (lsn != NULL) + (xid != NULL) + (name != NULL) + immediate > 1)
+		return err_set(err, ERR_CONFIG, 0, "more than one target was given");
+	if (t->exclusive && time == NULL && lsn == NULL && xid == NULL)
+		return err_set(err, ERR_CONFIG, 0, "--target-exclusive goes with --target-time, --target-lsn or --target-xid");
+	if (immediate)
+		t->kind = TARGET_IMMEDIATE;
+	if (time != NULL) {
+		t->kind = TARGET_TIME;
+		return clock_parse_utc(time, &t->time_us, err);
+	}
+	if (lsn != NULL) {
+		t->kind = TARGET_LSN;
+		return lsn_parse(lsn, &t->lsn) && t->lsn != 0 ? 0 : usage(err, "target-lsn", lsn);
+	}
+	if (xid != NULL) {
+		t->kind = TARGET_XID;
+		if (!str_to_u64(xid, 3, UINT32_MAX, &n))
+			return usage(err, "target-xid", xid);
+		t->xid = (uint32_t)n;
+	}
+	if (name != NULL) {
+		t->kind = TARGET_NAME;
+		return str_copy(t->name, sizeof(t->name), name, "--target-name", err);
+	}
+	return 0;
+}
+
+static int
+parse_names(const struct cli_invocation *inv, const char *option, const char **list, size_t *n, struct err *err)
+{
+	const char *v;
+
+	for (size_t at = 0; (v = cli_values(inv, option, &at)) != NULL;) {
+		if (*n == NAMES_MAX)
+			return err_set(err, ERR_CONFIG, 0, "--%s is given more than %d times", option, NAMES_MAX);
+		list[(*n)++] = v;
+	}
+	return 0;
+}
+
+static int
+parse_tablespaces(const struct cli_invocation *inv, struct arguments *a, struct err *err)
+{
+	const char *v;
+
+	for (size_t at = 0; (v = cli_values(inv, "tablespace", &at)) != NULL;) {
+		const char *equals = strchr(v, '=');
+		char oid[16];
+		uint64_t n;
+
+		if (equals == NULL || (size_t)(equals - v) >= sizeof(oid) || equals[1] != '/' ||
+		    a->o.n_tablespaces == TABLESPACES_MAX)
+			return usage(err, "tablespace", v);
+		memcpy(oid, v, (size_t)(equals - v));
+		oid[equals - v] = '\0';
+		if (!str_to_u64(oid, 1, UINT32_MAX, &n))
+			return usage(err, "tablespace", v);
+		a->tablespaces[a->o.n_tablespaces++] = (struct tablespace_mapping){(uint32_t)n, equals + 1};
+	}
+	a->o.tablespaces = a->tablespaces;
+	return 0;
+}
+
+static enum target_action
+parse_action(const struct cli_invocation *inv)
+{
+	const char *word = cli_value(inv, "target-action");
+
+	for (size_t i = 0; word != NULL && actions[i] != NULL; i++)
+		if (strcmp(word, actions[i]) == 0)
+			return (enum target_action)(ACTION_PROMOTE + i);
+	return ACTION_DEFAULT;
+}
+
+static int
+parse(const struct cli_invocation *inv, struct arguments *a, struct err *err)
+{
+	struct plan_options *p = &a->o.plan;
+	int rc = parse_target(inv, &p->target, err);
+
+	if (rc == 0 && cli_value(inv, "pgdata") == NULL) {
+		err_set(err, ERR_CONFIG, 0, "restore needs --pgdata DIR");
+		rc = err_hint(err, "an empty directory, or one that does not exist yet");
+	}
+	if (rc == 0)
+		rc = fs_real_path(cli_value(inv, "pgdata"), &a->pgdata, err);
+	if (rc == 0)
+		rc = parse_names(inv, "repository", a->only, &p->repositories.n_only, err);
+	if (rc == 0)
+		rc = parse_names(inv, "without-repository", a->without, &p->repositories.n_without, err);
+	if (rc == 0)
+		rc = parse_tablespaces(inv, a, err);
+	a->o.pgdata = a->pgdata;
+	p->repositories.only = a->only;
+	p->repositories.without = a->without;
+	p->label = cli_value(inv, "backup");
+	p->timeline = (timeline_t)cli_int(inv, "target-timeline", 0);
+	a->o.action = parse_action(inv);
+	a->o.adopt = cli_flag(inv, "adopt");
+	a->o.dry_run = cli_flag(inv, "dry-run");
+	return rc;
+}
+
+static json_t *
+report(const struct restore_options *o, const struct restore_result *r)
+{
+	json_t *j = json_object();
+	char text[64];
+
+	json_object_set_new(j, "label", json_string(r->label));
+	json_object_set_new(j, "pgdata", json_string(o->pgdata));
+	json_object_set_new(j, "dry_run", json_boolean(o->dry_run));
+	json_object_set_new(j, "adopted", json_boolean(o->adopt));
+	json_object_set_new(j, "size", json_integer((json_int_t)r->size));
+	json_object_set_new(j, "files", json_integer((json_int_t)r->files));
+	json_object_set_new(j, "timeline", json_integer(r->timeline));
+	json_object_set_new(j, "segments", json_integer((json_int_t)r->segments));
+	json_object_set_new(j, "first_segment", json_string(r->first_segment));
+	json_object_set_new(j, "last_segment", json_string(r->last_segment));
+	lsn_format(text, r->stop.lsn);
+	json_object_set_new(j, "stop_lsn", json_string(text));
+	json_object_set_new(j, "stop_before", json_boolean(r->stop.before));
+	if (r->stop.has_time) {
+		clock_format_utc(text, sizeof(text), r->stop.time_us);
+		json_object_set_new(j, "stop_time", json_string(text));
+	}
+	json_object_set_new(j, "bad_pages", json_integer((json_int_t)r->bad_pages));
+	json_object_set_new(j, "start_command", json_string(r->start_command));
+	return j;
+}
+
+static int
+print_text(const struct restore_options *o, const struct restore_result *r, struct err *err)
+{
+	BUF_AUTO struct buf b = {0};
+	char size[16], lsn[LSN_TEXT], what[128], when[48] = "";
+	int rc;
+
+	str_from_size(size, sizeof(size), r->size);
+	lsn_format(lsn, r->stop.lsn);
+	target_describe(&o->plan.target, what, sizeof(what));
+	if (r->stop.has_time) {
+		(void)snprintf(when, sizeof(when), " of ");
+		clock_format_utc(when + 4, sizeof(when) - 4, r->stop.time_us);
+	}
+	rc = buf_printf(&b, err,
+	    "target: %s\nbackup: %s, %" PRIu64 " files, %s\nWAL: %zu segments, %s to %s, timeline %" PRIu32 "\nstops %s %s%s\n",
+	    what, r->label, r->files, size, r->segments, r->first_segment, r->last_segment, r->timeline,
+	    r->stop.before ? "before the record at" : "at", lsn, when);
+	if (rc == 0 && r->bad_pages > 0)
+		rc = buf_printf(&b, err, "the backup has %" PRIu64 " pages with a bad checksum: pgcairn info\n", r->bad_pages);
+	if (rc == 0 && !o->dry_run && !o->adopt)
+		rc = buf_printf(&b, err, "this is a copy: archiving is off in it\n");
+	if (rc == 0)
+		rc = buf_printf(&b, err, "%s: %s\n",
+		    o->dry_run ? "nothing was written; it would be started with" : "start it with", r->start_command);
+	return rc < 0 ? rc : output_text(&b, err);
+}
+
+static volatile sig_atomic_t interrupted;
+
+static void
+on_signal(int sig)
+{
+	(void)sig;
+	interrupted = 1;
+}
+
+static void
+update(void *arg, uint64_t done, uint64_t total)
+{
+	progress_update(arg, done, total);
+}
+
+static int
+run(struct cli_invocation *inv)
+{
+	const struct op *op = cli_context(inv);
+	FREE_AUTO struct arguments *a = calloc(1, sizeof(*a));
+	FREE_AUTO char *config = NULL;
+	struct restore_result r = {0};
+	struct err err = {0};
+	int rc = a == NULL ? err_set(&err, ERR_NOMEM, 0, "out of memory") : parse(inv, a, &err);
+
+	if (rc == 0) {
+		const char *path = cli_value(inv, "config");
+
+		rc = fs_real_path(path != NULL ? path : config_default_path(), &config, &err);
+	}
+	if (rc == 0) {
+		PROGRESS_AUTO struct progress *p = progress_new(&(struct progress_options){
+		    .fd = STDERR_FILENO, .label = "restore", .log = op->log, .disabled = cli_flag(inv, "quiet")});
+
+		(void)signal(SIGINT, on_signal);
+		(void)signal(SIGTERM, on_signal);
+		a->o.config_path = config;
+		a->o.progress = (struct op_progress){update, p};
+		a->o.interrupted = &interrupted;
+		rc = restore_run(op, &a->o, &r, &err);
+	}
+	if (rc == 0 && cli_flag(inv, "json")) {
+		JSON_AUTO json_t *j = report(&a->o, &r);
+
+		rc = output_json(j, &err);
+	} else if (rc == 0) {
+		rc = print_text(&a->o, &r, &err);
+	}
+	restore_result_free(&r);
+	if (a != NULL)
+		free(a->pgdata);
+	if (rc < 0)
+		log_err(op->log, LOG_ERROR, &err);
+	return exit_code_of(rc);
+}
+
+const struct cli_verb verb_restore = {
+    .name = "restore",
+    .summary = "restore a base backup, ready to recover to a moment",
+    .details =
+	"Proves first that the target is reachable, then restores into an empty directory and writes the settings with which "
+	"PostgreSQL recovers. Without a target it goes to the latest.",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,296 @@
+#include "ops/plan.h"
+
+void
+plan_free(struct plan *p)
+{
+	if (p == NULL)
+		return;
+	wal_chain_free(p->chain);
+	wal_set_free(p->wal);
+	timeline_history_free(&p->path);
+	for (size_t i = 0; i < p->n; i++) {
+		if (p->sets != NULL)
+			backup_set_free(&p->sets[i]);
+		repository_free(p->repositories[i]);
+	}
+	free(p->sets);
+	free(p->repositories);
+	free(p->left_out);
+	free(p);
+}
+
+size_t
+plan_segments(const struct plan *p)
+{
+	return p->stop.link + 1;
+}
+
+static int
+open_one(struct plan *p, const struct op *op, const struct config_repository *c, struct err *err)
+{
+	int rc = op_open_repository(op, c, NULL, &p->repositories[p->n], err);
+
+	if (rc == 0)
+		p->n++;
+	if (rc == 0 && !p->repositories[p->n - 1]->has_cluster)
+		rc = err_set(err, ERR_CONFIG, 0, "repository '%s' does not know cluster '%s'", c->name, op->cluster->name);
+	if (rc < 0)
+		err_hint(err, "if it is gone for good, go on without it: --without-repository %s", c->name);
+	return rc;
+}
+
+static int
+open_repositories(struct plan *p, const struct op *op, const struct plan_options *o, struct err *err)
+{
+	const struct config *cfg = op->config;
+
+	p->repositories = calloc(cfg->n_repositories + 1, sizeof(struct repository *));
+	p->left_out = calloc(cfg->n_repositories + 1, sizeof(char *));
+	p->sets = calloc(cfg->n_repositories + 1, sizeof(*p->sets));
+	if (p->repositories == NULL || p->left_out == NULL || p->sets == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for repositories");
+	for (size_t i = 0; i < cfg->n_repositories; i++) {
+		const struct config_repository *c = &cfg->repositories[i];
+		bool selected;
+		int rc = fetch_selected(op, c, &o->repositories, &selected, err);
+
+		if (rc < 0)
+			return rc;
+		if (!selected) {
+			p->left_out[p->n_left_out++] = c->name;
+			continue;
+		}
+		rc = open_one(p, op, c, err);
+		if (rc == 0)
+			rc = backup_set_read(&p->sets[p->n - 1], p->repositories[p->n - 1], err);
+		if (rc < 0)
+			return rc;
+	}
+	if (p->n == 0)
+		return err_set(err, ERR_CONFIG, 0, "no repository is left to restore from");
+	return 0;
+}
+
+/* The same backup in other repositories: by label and by the digest of its manifest. */
+static uint32_t
+mask_of(const struct plan *p, const struct backup_entry *b)
+{
+	uint32_t mask = 0;
+
+	for (size_t i = 0; i < p->n; i++)
+		for (size_t k = 0; k < p->sets[i].n; k++) {
+			const struct backup_entry *e = &p->sets[i].list[k];
+
+			if (!e->damaged && strcmp(e->label, b->label) == 0 && memcmp(e->digest, b->digest, OBJECT_DIGEST) == 0)
+				mask |= UINT32_C(1) << i;
+		}
+	return mask;
+}
+
+/* All distinct whole backups, oldest first. */
+struct candidates {
+	const struct backup_entry **list;
+	size_t n;
+	const struct backup_entry *damaged; /* one that could have been meant */
+};
+
+static int
+by_place(const void *a, const void *b)
+{
+	const struct manifest_head *x = &(*(const struct backup_entry *const *)a)->head;
+	const struct manifest_head *y = &(*(const struct backup_entry *const *)b)->head;
+
+	if (x->stop_lsn != y->stop_lsn)
+		return x->stop_lsn < y->stop_lsn ? -1 : 1;
+	return x->stop_timeline < y->stop_timeline ? -1 : x->stop_timeline > y->stop_timeline;
+}
+
+static int
+collect(const struct plan *p, const char *label, struct candidates *c, struct err *err)
+{
+	size_t room = 0;
+
+	for (size_t i = 0; i < p->n; i++)
+		room += p->sets[i].n;
+	c->list = calloc(room + 1, sizeof(*c->list));
+	if (c->list == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for backups");
+	for (size_t i = 0; i < p->n; i++)
+		for (size_t k = 0; k < p->sets[i].n; k++) {
+			const struct backup_entry *e = &p->sets[i].list[k];
+			bool known = false;
+
+			if (label != NULL && strcmp(label, e->label) != 0)
+				continue;
+			for (size_t m = 0; m < c->n; m++)
+				known |= strcmp(c->list[m]->label, e->label) == 0;
+			if (e->damaged)
+				c->damaged = e;
+			else if (!known)
+				c->list[c->n++] = e;
+		}
+	if (c->n == 0 && c->damaged != NULL) {
+		*err = c->damaged->err;
+		return err_wrap(err, "backup %s is damaged", c->damaged->label);
+	}
+	if (c->n == 0) {
+		err_set(err, ERR_REFUSED, 0, label != NULL ? "there is no backup '%s'" : "there is no backup%s",
+		    label != NULL ? label : "");
+		return err_hint(err, "pgcairn info lists what there is");
+	}
+	qsort(c->list, c->n, sizeof(*c->list), by_place);
+	return 0;
+}
+
+/* After a pg_upgrade the newest system counts, unless a label says otherwise. */
+static uint64_t
+newest_sysid(const struct plan *p, const struct candidates *c)
+{
+	const struct repository *r = p->repositories[0];
+
+	for (size_t i = r->n_lineage; i-- > 0;)
+		for (size_t k = 0; k < c->n; k++)
+			if (c->list[k]->head.sysid == r->lineage[i].sysid)
+				return r->lineage[i].sysid;
+	return c->list[0]->head.sysid;
+}
+
+static int
+copy_history(struct timeline_history *out, const struct timeline_history *from, timeline_t timeline, struct err *err)
+{
+	out->timeline = timeline;
+	out->n = 0;
+	out->entries = calloc((from != NULL ? from->n : 0) + 1, sizeof(*out->entries));
+	if (out->entries == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a timeline's history");
+	for (size_t i = 0; from != NULL && i < from->n; i++)
+		out->entries[out->n++] = from->entries[i];
+	return 0;
+}
+
+static bool
+on_path(const struct timeline_history *h, const struct manifest_head *b)
+{
+	lsn_t end;
+
+	return timeline_switch_end(h, b->stop_timeline, &end) && b->stop_lsn <= end;
+}
+
+/* Does any backup lie on the path to this timeline? */
+static bool
+holds_backup(const struct timeline_history *h, const struct candidates *c, uint64_t sysid)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->list[i]->head.sysid == sysid && on_path(h, &c->list[i]->head))
+			return true;
+	return false;
+}
+
+static int
+choose_path(struct plan *p, const struct plan_options *o, const struct candidates *c, uint64_t sysid, struct err *err)
+{
+	const struct backup_entry *newest = NULL;
+
+	for (size_t i = p->wal->n; i-- > 0;) {
+		const struct wal_set_timeline *t = &p->wal->timelines[i];
+
+		if ((o->timeline != 0 && t->timeline != o->timeline) || !t->known || !holds_backup(&t->history, c, sysid))
+			continue;
+		return copy_history(&p->path, &t->history, t->timeline, err);
+	}
+	/* a timeline whose history file is gone is still a path of its own for the backups taken on it */
+	for (size_t i = 0; i < c->n; i++)
+		if (c->list[i]->head.sysid == sysid && (o->timeline == 0 || c->list[i]->head.stop_timeline == o->timeline))
+			newest = c->list[i];
+	if (newest == NULL) {
+		err_set(err, ERR_REFUSED, 0, "no backup lies on the path to timeline %u", o->timeline);
+		return err_hint(err, "pgcairn info lists backups and timelines");
+	}
+	return copy_history(&p->path, NULL, newest->head.stop_timeline, err);
+}
+
+static int
+try_backup(struct plan *p, const struct plan_options *o, const struct backup_entry *b, struct keyring *ring, bool *too_early,
+    struct err *err)
+{
+	const struct manifest_head *h = &b->head;
+	lsn_t upto = o->target.kind == TARGET_IMMEDIATE ? h->stop_lsn - 1 : 0;
+	int rc;
+
+	*too_early = false;
+	wal_chain_free(p->chain);
+	p->chain = NULL;
+	rc = wal_chain_build(&p->chain, p->repositories, p->n, p->wal, &p->path, h->start_lsn, upto, err);
+	if (rc == ERR_NOT_FOUND) {
+		err->kind = rc = ERR_REFUSED;
+		err_wrap(err, "backup %s cannot be restored", b->label);
+	}
+	if (rc == 0)
+		rc = target_prove(&o->target, h, p->chain, ring, &p->stop, too_early, err);
+	if (rc == 0) {
+		p->backup = b;
+		p->backup_mask = mask_of(p, b);
+	}
+	return rc;
+}
+
+/* From the newest backup to the oldest, as long as the target lies before what was tried. The last reason is the one that is
+ * told. */
+static int
+choose_backup(struct plan *p, const struct plan_options *o, const struct candidates *c, uint64_t sysid, struct keyring *ring,
+    struct err *err)
+{
+	struct err newest = {0};
+	bool too_early = true;
+	int rc = ERR_REFUSED;
+
+	for (size_t i = c->n; too_early && i-- > 0;) {
+		if (c->list[i]->head.sysid != sysid || !on_path(&p->path, &c->list[i]->head))
+			continue;
+		rc = try_backup(p, o, c->list[i], ring, &too_early, err);
+		if (rc == 0)
+			return 0;
+		if (newest.kind == 0)
+			newest = *err;
+	}
+	if (newest.kind == 0) {
+		err_set(err, ERR_REFUSED, 0, "no backup lies on the path to timeline %u", p->path.timeline);
+		return err_hint(err, "pgcairn info lists backups and timelines; see --target-timeline");
+	}
+	return rc;
+}
+
+int
+plan_make(const struct op *op, const struct plan_options *o, struct keyring *ring, struct plan **out, struct err *err)
+{
+	PLAN_AUTO struct plan *p = calloc(1, sizeof(*p));
+	struct candidates c = {0};
+	uint64_t sysid = 0;
+	int rc;
+
+	if (p == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a plan");
+	rc = open_repositories(p, op, o, err);
+	if (rc == 0)
+		rc = collect(p, o->label, &c, err);
+	if (rc == 0) {
+		sysid = newest_sysid(p, &c);
+		rc = wal_set_load(&p->wal, p->repositories, p->n, sysid, err);
+	}
+	if (rc == 0 && o->target.kind == TARGET_IMMEDIATE && o->timeline == 0) {
+		/* the backup's own timeline: a newer one may have forked before it and would only stand in the way */
+		struct plan_options own = *o;
+
+		own.timeline = c.list[c.n - 1]->head.stop_timeline;
+		rc = choose_path(p, &own, &c, sysid, err);
+	} else if (rc == 0) {
+		rc = choose_path(p, o, &c, sysid, err);
+	}
+	if (rc == 0)
+		rc = choose_backup(p, o, &c, sysid, ring, err);
+	free(c.list);
+	if (rc < 0)
+		return rc;
+	*out = STEAL(p);
+	return 0;
+}

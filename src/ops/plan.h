@@ -1,0 +1,50 @@
+/*
+ * A recovery's plan: which timeline, which backup, which WAL, and the proof that the target is reached. restore and find share
+ * it.
+ *
+ * The timeline is the newest whose path holds a backup, unless one is asked for. Of the backups on that path the newest is
+ * taken from which the target can be reached; for a target before it, an older one.
+ */
+#ifndef PGCAIRN_OPS_PLAN_H
+#define PGCAIRN_OPS_PLAN_H
+
+#include "ops/fetch.h"
+#include "ops/target.h"
+#include "repo/backup_set.h"
+
+struct plan_options {
+	struct fetch_options repositories; /* which to ask */
+	struct target target;
+	const char *label;   /* NULL: any backup */
+	timeline_t timeline; /* 0: the newest */
+};
+
+struct plan {
+	struct repository **repositories; /* opened, all that were selected */
+	const char **left_out;            /* names of configured ones that were not */
+	size_t n, n_left_out;
+	struct backup_set *sets; /* one a repository */
+	struct wal_set *wal;
+	const struct backup_entry *backup;
+	uint32_t backup_mask; /* bit i: repository i has it */
+	struct timeline_history path;
+	struct wal_chain *chain; /* from the backup's start */
+	struct target_stop stop;
+};
+
+/* ERR_REFUSED when no backup reaches the target, with the reason; ERR_IO with a hint when a selected repository does not open.
+ */
+int plan_make(const struct op *op, const struct plan_options *o, struct keyring *ring, struct plan **out, struct err *err);
+void plan_free(struct plan *p);
+
+static inline void
+scope_plan(struct plan **p)
+{
+	plan_free(*p);
+}
+#define PLAN_AUTO SCOPE(scope_plan)
+
+/* How many segments recovery reads, up to the one of the stop. */
+size_t plan_segments(const struct plan *p);
+
+#endif

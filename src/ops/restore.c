@@ -1,0 +1,500 @@
+#include "ops/restore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "ops/owner.h"
+#include "ops/place.h"
+#include "ops/restore_files.h"
+#include "ops/restore_settings.h"
+
+#define AUTO_CONF "postgresql.auto.conf"
+#define AUTO_CONF_MAX ((size_t)4 << 20)
+#define SPACE_RESERVE ((uint64_t)64 << 20)
+
+struct restore {
+	const struct op *op;
+	const struct restore_options *o;
+	struct keyring *ring;
+	struct plan *plan;
+	struct restore_entries entries;
+	struct restore_files files;
+	struct tablespace_map map; /* where tablespaces go */
+};
+
+static char *
+in_pgdata(const struct restore *r, const char *name)
+{
+	return str_printf("%s/%s", r->o->pgdata, name);
+}
+
+/* A small file in PGDATA, durable. */
+static int
+put_file(const struct restore *r, const char *name, const void *data, size_t len, struct err *err)
+{
+	FREE_AUTO char *path = in_pgdata(r, name);
+
+	if (path == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a path");
+	return fs_write_file(path, data, len, 0600, FS_REPLACE, err);
+}
+
+static int
+read_manifest(struct restore *r, struct err *err)
+{
+	STORED_AUTO struct stored *s = NULL;
+	char relative[OBJECT_NAME_MAX];
+	const struct backup_entry *b = r->plan->backup;
+	int rc = layout_manifest(relative, b->label, b->generation, err);
+
+	for (size_t i = 0; rc == 0 && i < r->plan->n; i++) {
+		if ((r->plan->backup_mask & UINT32_C(1) << i) == 0)
+			continue;
+		stored_free(STEAL(s));
+		restore_entries_free(&r->entries);
+		rc = stored_open(&s, r->plan->repositories[i], relative, OBJECT_MANIFEST, err);
+		if (rc == 0)
+			rc = stored_unlock(s, r->ring, err);
+		if (rc == 0)
+			rc = restore_entries_read(&r->entries, s, &b->head, r->op->pool, err);
+		if (rc == 0)
+			return 0;
+		if (i + 1 < r->plan->n && r->plan->backup_mask >> (i + 1) != 0) {
+			log_err(r->op->log, LOG_WARN, err);
+			rc = 0;
+		}
+	}
+	return rc;
+}
+
+/* Where this tablespace goes: as told, else where it was. */
+static const char *
+location_of(const struct restore_options *o, const struct restore_entry *e)
+{
+	for (size_t i = 0; i < o->n_tablespaces; i++)
+		if (o->tablespaces[i].oid == e->tablespace)
+			return o->tablespaces[i].location;
+	return e->path;
+}
+
+/* The place of a tablespace must be free. */
+static int
+require_free(const struct tablespace_entry *t, struct err *err)
+{
+	int rc = fs_require_empty(t->path, err);
+
+	if (rc == ERR_REFUSED) {
+		err->hint[0] = '\0';
+		err_hint(
+		    err, "say where tablespace %" PRIu32 " shall go instead: --tablespace %" PRIu32 "=DIR", t->oid, t->oid);
+	}
+	return rc;
+}
+
+/* Two tablespaces in one place, or one in PGDATA, would mix files. */
+static int
+check_map(const struct restore *r, struct err *err)
+{
+	const struct tablespace_map *m = &r->map;
+
+	for (size_t i = 0; i < m->n; i++) {
+		if (m->entries[i].path[0] != '/')
+			return err_set(err, ERR_CONFIG, 0, "the place of tablespace %" PRIu32 " is not an absolute path",
+			    m->entries[i].oid);
+		if (fs_is_inside(m->entries[i].path, r->o->pgdata) || fs_is_inside(r->o->pgdata, m->entries[i].path))
+			return err_set(err, ERR_REFUSED, 0, "tablespace %" PRIu32 " and PGDATA would lie inside one another",
+			    m->entries[i].oid);
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(m->entries[i].path, m->entries[k].path) == 0)
+				return err_set(err, ERR_REFUSED, 0,
+				    "tablespaces %" PRIu32 " and %" PRIu32 " would go to one place", m->entries[i].oid,
+				    m->entries[k].oid);
+	}
+	return 0;
+}
+
+static int
+map_tablespaces(struct restore *r, struct err *err)
+{
+	size_t n = 0;
+	int rc;
+
+	for (size_t i = 0; i < r->entries.n; i++)
+		n += r->entries.list[i].kind == MANIFEST_TABLESPACE;
+	r->map.entries = calloc(n + 1, sizeof(*r->map.entries));
+	if (r->map.entries == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for tablespaces");
+	for (size_t i = 0; i < r->entries.n; i++) {
+		const struct restore_entry *e = &r->entries.list[i];
+		struct tablespace_entry *t = &r->map.entries[r->map.n];
+
+		if (e->kind != MANIFEST_TABLESPACE)
+			continue;
+		t->oid = e->tablespace;
+		t->path = strdup(location_of(r->o, e));
+		if (t->path == NULL)
+			return err_set(err, ERR_NOMEM, 0, "out of memory for tablespaces");
+		r->map.n++;
+		rc = require_free(t, err);
+		if (rc < 0)
+			return rc;
+	}
+	for (size_t i = 0; i < r->o->n_tablespaces; i++) {
+		bool known = false;
+
+		for (size_t k = 0; k < r->map.n; k++)
+			known |= r->map.entries[k].oid == r->o->tablespaces[i].oid;
+		if (!known)
+			return err_set(err, ERR_CONFIG, 0, "the backup has no tablespace %" PRIu32, r->o->tablespaces[i].oid);
+	}
+	return check_map(r, err);
+}
+
+/* Started by root: as the user whom the server will run as. */
+static int
+find_owner(const struct restore *r, struct owner *owner, struct err *err)
+{
+	const char *pgdata = r->op->cluster->pgdata;
+	struct stat st;
+
+	if (geteuid() != 0) {
+		*owner = (struct owner){geteuid(), getegid()};
+		return 0;
+	}
+	if (stat(r->o->pgdata, &st) == 0 && st.st_uid != 0) {
+		*owner = (struct owner){st.st_uid, st.st_gid};
+		return 0;
+	}
+	if (pgdata != NULL && owner_of(owner, pgdata, NULL) == 0 && owner->uid != 0)
+		return 0;
+	if (owner_of(owner, "/var/lib/postgresql", NULL) == 0 && owner->uid != 0)
+		return 0;
+	err_set(err, ERR_CONFIG, 0, "started by root, and no user is known to whom the files shall belong");
+	return err_hint(err, "make the directory first and give it to that user, or run restore as that user");
+}
+
+static int
+make_tops(struct restore *r, struct err *err)
+{
+	struct owner owner;
+	int rc = find_owner(r, &owner, err);
+
+	if (rc == 0)
+		rc = owner_make_dirs(&owner, r->o->pgdata, 0700, err);
+	for (size_t i = 0; rc == 0 && i < r->map.n; i++)
+		rc = owner_make_dirs(&owner, r->map.entries[i].path, 0700, err);
+	if (rc == 0)
+		rc = owner_become(&owner, err);
+	if (rc == 0 && chmod(r->o->pgdata, 0700) < 0)
+		rc = err_set(err, ERR_IO, errno, "chmod '%s'", r->o->pgdata);
+	return rc;
+}
+
+static int
+check_space(const struct restore *r, struct err *err)
+{
+	uint64_t need = SPACE_RESERVE, left;
+	struct statvfs v;
+	char a[16], b[16];
+
+	for (size_t i = 0; i < r->entries.n; i++)
+		if (strncmp(r->entries.list[i].path, "pg_tblspc/", 10) != 0)
+			need += r->entries.list[i].size;
+	if (statvfs(r->o->pgdata, &v) < 0)
+		return err_set(err, ERR_IO, errno, "statvfs '%s'", r->o->pgdata);
+	left = (uint64_t)v.f_bavail * v.f_frsize;
+	if (need <= left)
+		return 0;
+	str_from_size(a, sizeof(a), need);
+	str_from_size(b, sizeof(b), left);
+	err_set(err, ERR_NOSPACE, 0, "'%s' needs %s and its file system has %s", r->o->pgdata, a, b);
+	return err_hint(err, "choose another place; nothing was written");
+}
+
+static int
+make_dirs(struct restore *r, struct err *err)
+{
+	char path[PATH_MAX];
+	int rc = 0;
+
+	/* the links first: directories of a tablespace lie behind them */
+	rc = fs_make_dirs_at(r->files.root, "pg_tblspc", 0700, err);
+	for (size_t i = 0; rc == 0 && i < r->map.n; i++) {
+		(void)snprintf(path, sizeof(path), "pg_tblspc/%" PRIu32, r->map.entries[i].oid);
+		if (symlinkat(r->map.entries[i].path, r->files.root, path) < 0)
+			rc = err_set(err, ERR_IO, errno, "link '%s/%s'", r->o->pgdata, path);
+	}
+	for (size_t i = 0; rc == 0 && i < r->entries.n; i++) {
+		const struct restore_entry *e = &r->entries.list[i];
+
+		if (e->kind == MANIFEST_DIRECTORY && mkdirat(r->files.root, e->path, e->mode & 0777) < 0 && errno != EEXIST)
+			rc = err_set(err, ERR_IO, errno, "make '%s/%s'", r->o->pgdata, e->path);
+		if (e->kind == MANIFEST_CONFIG) {
+			rc = restore_path(e, path, sizeof(path), err);
+			if (rc == 0) {
+				*strrchr(path, '/') = '\0';
+				rc = fs_make_dirs_at(r->files.root, path, 0700, err);
+			}
+		}
+	}
+	return rc;
+}
+
+/* Every directory's names, after the files in them. */
+static int
+sync_dirs(const struct restore *r, struct err *err)
+{
+	int rc = fs_fsync_dir(r->o->pgdata, err);
+
+	for (size_t i = 0; rc == 0 && i < r->entries.n; i++) {
+		const struct restore_entry *e = &r->entries.list[i];
+		FREE_AUTO char *path = e->kind == MANIFEST_DIRECTORY ? in_pgdata(r, e->path) : NULL;
+
+		if (path != NULL)
+			rc = fs_fsync_dir(path, err);
+	}
+	for (size_t i = 0; rc == 0 && i < r->map.n; i++)
+		rc = fs_fsync_dir(r->map.entries[i].path, err);
+	return rc;
+}
+
+static int
+write_settings(struct restore *r, struct err *err)
+{
+	FREE_AUTO char *path = in_pgdata(r, AUTO_CONF), *command = NULL;
+	BUF_AUTO struct buf old = {.max = AUTO_CONF_MAX}, conf = {.max = AUTO_CONF_MAX}, map = {.max = TABLESPACE_MAP_MAX};
+	int rc;
+
+	if (path == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a path");
+	rc = fs_read_file(path, AUTO_CONF_MAX, &old, err);
+	if (rc == ERR_NOT_FOUND)
+		rc = 0;
+	if (rc == 0)
+		rc = restore_command_text(r->op, r->o, &command, err);
+	if (rc == 0)
+		rc = restore_auto_conf(buf_text(&old), old.len, r->o, r->plan, command, &conf, err);
+	if (rc == 0)
+		rc = put_file(r, AUTO_CONF, conf.data, conf.len, err);
+	if (rc == 0 && r->map.n > 0)
+		rc = tablespace_map_write(&r->map, &map, err);
+	if (rc == 0 && r->map.n > 0)
+		rc = put_file(r, "tablespace_map", map.data, map.len, err);
+	return rc < 0 ? rc : put_file(r, "recovery.signal", "", 0, err);
+}
+
+/* For info and a later adoption: what this directory is. */
+static int
+write_note(const struct restore *r, struct err *err)
+{
+	JSON_AUTO json_t *o = json_object();
+	BUF_AUTO struct buf text = {0};
+	char when[40], what[128];
+	int rc;
+
+	clock_format_utc(when, sizeof(when), clock_now_us());
+	target_describe(&r->o->plan.target, what, sizeof(what));
+	if (json_object_set_new(o, "cluster", json_string(r->op->cluster->name)) < 0 ||
+	    json_object_set_new(o, "backup", json_string(r->plan->backup->label)) < 0 ||
+	    json_object_set_new(o, "target", json_string(what)) < 0 ||
+	    json_object_set_new(o, "restored", json_string(when)) < 0 ||
+	    json_object_set_new(o, "adopted", json_boolean(r->o->adopt)) < 0)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a note");
+	rc = json_write(o, &text, err);
+	return rc < 0 ? rc : put_file(r, RESTORE_NOTE, text.data, text.len, err);
+}
+
+/* The newest segment that a repository holds on the path: what is lost when it is left out one day. */
+static void
+newest_of(const struct plan *p, size_t repository, char out[WAL_NAME_MAX])
+{
+	out[0] = '\0';
+	for (size_t i = p->chain->n; i-- > 0;)
+		if ((p->chain->links[i].mask & UINT32_C(1) << repository) != 0) {
+			wal_chain_name(p->chain, i, out);
+			return;
+		}
+}
+
+/* Every key that recovery can need, and by which ids it knows the repositories again. */
+static int
+write_session(struct restore *r, struct err *err)
+{
+	struct plan *p = r->plan;
+	struct session s = {.sysid = p->wal->sysid, .n = p->n};
+	FREE_AUTO struct session_repository *list = calloc(p->n + 1, sizeof(*list));
+	FREE_AUTO char *path = in_pgdata(r, SESSION_FILE);
+	static const uint8_t none[OBJECT_KEY_ID];
+	int rc = 0;
+
+	if (list == NULL || path == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a session");
+	s.repositories = list;
+	for (size_t i = 0; rc == 0 && i < p->n; i++) {
+		rc = str_copy(list[i].name, sizeof(list[i].name), p->repositories[i]->name, "repository name", err);
+		memcpy(list[i].id, p->repositories[i]->id, sizeof(list[i].id));
+		newest_of(p, i, list[i].newest);
+	}
+	for (size_t i = 0; rc == 0 && i < p->chain->n; i++) {
+		const struct wal_link *l = &p->chain->links[i];
+
+		if (memcmp(l->key_id, none, sizeof(none)) == 0 || (i > 0 && memcmp(l->key_id, l[-1].key_id, sizeof(none)) == 0))
+			continue;
+		rc = keyring_need(r->ring, p->repositories[__builtin_ctz(l->mask)], l->key_id, err);
+	}
+	return rc < 0 ? rc : session_write(&s, path, r->ring, err);
+}
+
+/* The last act: with pg_control in place the directory can be started. */
+static int
+write_control(const struct restore *r, struct err *err)
+{
+	return put_file(r, "global/pg_control", r->files.control, r->files.control_len, err);
+}
+
+static int
+write_all(struct restore *r, struct err *err)
+{
+	PACK_READER_AUTO struct pack_reader *packs = NULL;
+	struct plan *p = r->plan;
+	int rc = make_tops(r, err);
+
+	if (rc == 0)
+		rc = check_space(r, err);
+	if (rc < 0)
+		return rc;
+	r->files.root = open(r->o->pgdata, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r->files.root < 0)
+		return err_set(err, ERR_IO, errno, "open '%s'", r->o->pgdata);
+	rc = make_dirs(r, err);
+	if (rc == 0)
+		rc = pack_reader_new(&packs, p->repositories, p->n, p->backup_mask, &p->backup->head, r->ring, err);
+	r->files.packs = packs;
+	if (rc == 0)
+		rc = restore_files_run(&r->files, err);
+	if (rc == 0)
+		rc = write_settings(r, err);
+	if (rc == 0)
+		rc = write_session(r, err);
+	if (rc == 0)
+		rc = write_note(r, err);
+	if (rc == 0)
+		rc = sync_dirs(r, err);
+	return rc < 0 ? rc : write_control(r, err);
+}
+
+/* The pg_ctl of the backup's major where Debian puts it. */
+static void
+pg_ctl_path(const struct plan *p, char *out, size_t size)
+{
+	(void)snprintf(out, size, "/usr/lib/postgresql/%u/bin/pg_ctl", p->backup->head.major);
+	if (access(out, X_OK) < 0)
+		(void)snprintf(out, size, "pg_ctl");
+}
+
+/* "-c name='PGDATA/pgcairn.config/...'" for a file that lay outside. */
+static int
+add_override(const struct restore *r, struct buf *b, const struct restore_entry *e, struct err *err)
+{
+	if (e->setting[0] == '\0')
+		return 0;
+	return buf_printf(b, err, " -c %s=%s/" RESTORE_CONFIG "%s", e->setting, r->o->pgdata, e->path);
+}
+
+static int
+start_command(const struct restore *r, char **out, struct err *err)
+{
+	FREE_AUTO char *dir = str_shell_quote(r->o->pgdata), *quoted = NULL;
+	BUF_AUTO struct buf overrides = {0};
+	char pg_ctl[64];
+	int rc = 0;
+
+	pg_ctl_path(r->plan, pg_ctl, sizeof(pg_ctl));
+	for (size_t i = 0; rc == 0 && i < r->entries.n; i++)
+		if (r->entries.list[i].kind == MANIFEST_CONFIG)
+			rc = add_override(r, &overrides, &r->entries.list[i], err);
+	if (rc == 0 && overrides.len > 0)
+		rc = buf_printf(&overrides, err, " -c data_directory=%s -c external_pid_file=", r->o->pgdata);
+	if (rc < 0)
+		return rc;
+	quoted = overrides.len > 0 ? str_shell_quote(buf_text(&overrides) + 1) : NULL;
+	*out = dir == NULL ? NULL
+			   : str_printf("%s -D %s -l %s/startup.log%s%s start", pg_ctl, dir, dir, quoted != NULL ? " -o " : "",
+				 quoted != NULL ? quoted : "");
+	return *out != NULL ? 0 : err_set(err, ERR_NOMEM, 0, "out of memory for a command");
+}
+
+static int
+fill_result(const struct restore *r, struct restore_result *result, struct err *err)
+{
+	const struct plan *p = r->plan;
+	const struct manifest_head *h = &p->backup->head;
+	int rc = str_copy(result->label, sizeof(result->label), p->backup->label, "label", err);
+
+	result->size = h->size;
+	result->files = h->files;
+	result->bad_pages = h->bad_pages;
+	result->timeline = p->path.timeline;
+	result->stop = p->stop;
+	result->segments = plan_segments(p);
+	wal_chain_name(p->chain, 0, result->first_segment);
+	wal_chain_name(p->chain, p->stop.link, result->last_segment);
+	return rc < 0 ? rc : start_command(r, &result->start_command, err);
+}
+
+static int
+run(struct restore *r, struct restore_result *result, struct err *err)
+{
+	int rc = place_check_target(r->op, r->o->pgdata, err);
+
+	if (rc == 0)
+		rc = fs_require_empty(r->o->pgdata, err);
+	if (rc == 0)
+		rc = op_open_keyring(r->op, &r->ring, err);
+	if (rc == 0)
+		rc = plan_make(r->op, &r->o->plan, r->ring, &r->plan, err);
+	for (size_t i = 0; rc == 0 && i < r->plan->n_left_out; i++)
+		log_write(r->op->log, LOG_WARN, "repository '%s' is left out", r->plan->left_out[i]);
+	if (rc == 0)
+		rc = read_manifest(r, err);
+	if (rc == 0)
+		rc = map_tablespaces(r, err);
+	if (rc == 0)
+		rc = fill_result(r, result, err);
+	if (rc < 0 || r->o->dry_run)
+		return rc;
+	return write_all(r, err);
+}
+
+int
+restore_run(const struct op *op, const struct restore_options *o, struct restore_result *result, struct err *err)
+{
+	struct restore r = {.op = op, .o = o};
+	int rc;
+
+	memset(result, 0, sizeof(*result));
+	r.files = (struct restore_files){.options = o, .entries = &r.entries, .pool = op->pool, .root = -1};
+	rc = run(&r, result, err);
+	if (r.files.root >= 0)
+		(void)close(r.files.root);
+	free(r.files.control);
+	tablespace_map_free(&r.map);
+	restore_entries_free(&r.entries);
+	plan_free(r.plan);
+	keyring_free(r.ring);
+	return rc;
+}
+
+void
+restore_result_free(struct restore_result *r)
+{
+	free(r->start_command);
+	r->start_command = NULL;
+}

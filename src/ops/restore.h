@@ -1,0 +1,51 @@
+/*
+ * restore: a base backup into an empty directory, and the settings with which PostgreSQL recovers to the target.
+ *
+ * Nothing is touched before the plan is proven. pg_control is written last, after everything else is durable: a restore that
+ * was interrupted does not start. The result is a copy: archive_mode = off is written unless adopt is asked for.
+ */
+#ifndef PGCAIRN_OPS_RESTORE_H
+#define PGCAIRN_OPS_RESTORE_H
+
+#include <signal.h>
+
+#include "ops/plan.h"
+
+#define RESTORE_CONFIG "pgcairn.config" /* in PGDATA: what lay outside the original's */
+#define RESTORE_NOTE "pgcairn.restore.json"
+
+enum target_action { ACTION_DEFAULT, ACTION_PROMOTE, ACTION_PAUSE, ACTION_SHUTDOWN };
+
+struct tablespace_mapping {
+	uint32_t oid;
+	const char *location; /* absolute */
+};
+
+struct restore_options {
+	const char *pgdata; /* absolute */
+	struct plan_options plan;
+	enum target_action action; /* default: promote for latest, else pause */
+	bool adopt;
+	bool dry_run;
+	const struct tablespace_mapping *tablespaces;
+	size_t n_tablespaces;
+	const char *config_path; /* for restore_command; NULL: leave it out */
+	struct op_progress progress;
+	const volatile sig_atomic_t *interrupted; /* NULL: cannot be */
+};
+
+struct restore_result {
+	char label[LAYOUT_LABEL_MAX];
+	uint64_t size, files; /* of the backup */
+	size_t segments;      /* of WAL to replay */
+	char first_segment[WAL_NAME_MAX], last_segment[WAL_NAME_MAX];
+	timeline_t timeline;
+	struct target_stop stop;
+	uint64_t bad_pages;
+	char *start_command; /* owned */
+};
+
+int restore_run(const struct op *op, const struct restore_options *o, struct restore_result *result, struct err *err);
+void restore_result_free(struct restore_result *r);
+
+#endif

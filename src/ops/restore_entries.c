@@ -1,0 +1,108 @@
+#include "ops/restore_entries.h"
+
+void
+restore_entries_free(struct restore_entries *e)
+{
+	for (size_t i = 0; i < e->n; i++)
+		free(e->list[i].path);
+	free(e->list);
+	free(e->pieces);
+	memset(e, 0, sizeof(*e));
+}
+
+/* Room for one more; the array doubles. */
+static int
+grow(void **array, size_t n, size_t *cap, size_t size, struct err *err)
+{
+	size_t more = *cap == 0 ? 256 : *cap * 2;
+	void *p;
+
+	if (n < *cap)
+		return 0;
+	p = realloc(*array, more * size);
+	if (p == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for the manifest");
+	*array = p;
+	*cap = more;
+	return 0;
+}
+
+/* A run may cross frames; each piece lies in one. */
+static int
+add_run(struct restore_entries *e, uint32_t entry, const struct manifest_run *r, struct err *err)
+{
+	uint64_t done = 0;
+
+	while (done < r->length) {
+		uint64_t at = r->pack_offset + done;
+		uint64_t left = OBJECT_FRAME - at % OBJECT_FRAME, n = r->length - done < left ? r->length - done : left;
+		int rc = grow((void **)&e->pieces, e->n_pieces, &e->cap_pieces, sizeof(*e->pieces), err);
+
+		if (rc < 0)
+			return rc;
+		e->pieces[e->n_pieces++] = (struct restore_piece){
+		    .entry = entry,
+		    .pack = r->pack,
+		    .frame = (uint32_t)(at / OBJECT_FRAME),
+		    .frame_offset = (uint32_t)(at % OBJECT_FRAME),
+		    .length = (uint32_t)n,
+		    .file_offset = r->file_offset + done,
+		};
+		done += n;
+	}
+	return 0;
+}
+
+static int
+add_entry(const struct manifest_entry *m, void *arg, struct err *err)
+{
+	struct restore_entries *e = arg;
+	struct restore_entry *r;
+	int rc;
+
+	if (m->kind == MANIFEST_BAD_PAGE)
+		return 0;
+	rc = grow((void **)&e->list, e->n, &e->cap, sizeof(*e->list), err);
+	if (rc < 0)
+		return rc;
+	r = &e->list[e->n];
+	*r = (struct restore_entry){
+	    .kind = m->kind,
+	    .mode = m->mode,
+	    .size = m->size,
+	    .crc32c = m->crc32c,
+	    .tablespace = m->tablespace,
+	    .first_piece = e->n_pieces,
+	};
+	memcpy(r->setting, m->setting, sizeof(r->setting));
+	r->path = strdup(m->path);
+	if (r->path == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for the manifest");
+	e->n++;
+	for (size_t i = 0; rc == 0 && i < m->n_runs; i++)
+		rc = add_run(e, (uint32_t)(e->n - 1), &m->runs[i], err);
+	r->n_pieces = e->n_pieces - r->first_piece;
+	return rc;
+}
+
+int
+restore_entries_read(struct restore_entries *e, struct stored *manifest, const struct manifest_head *head,
+    struct worker_pool *pool, struct err *err)
+{
+	static const char *const needed[] = {"PG_VERSION", "backup_label", "global/pg_control"};
+	int rc = manifest_read(manifest, head, pool, add_entry, e, err);
+
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(needed); i++)
+		if (restore_entries_file(e, needed[i]) == NULL)
+			rc = err_set(err, ERR_CORRUPT, 0, "the manifest of backup %s lacks %s", head->label, needed[i]);
+	return rc;
+}
+
+const struct restore_entry *
+restore_entries_file(const struct restore_entries *e, const char *path)
+{
+	for (size_t i = 0; i < e->n; i++)
+		if (e->list[i].kind == MANIFEST_FILE && strcmp(e->list[i].path, path) == 0)
+			return &e->list[i];
+	return NULL;
+}
