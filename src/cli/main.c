@@ -14,6 +14,7 @@ static const struct cli_verb *const verbs[] = {
     &verb_init,
     &verb_key,
     &verb_restore,
+    &verb_verify,
 };
 
 static const struct cli_program program = {

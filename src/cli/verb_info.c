@@ -173,7 +173,7 @@ report(const struct op *op, const struct info *info)
 static int
 print_backups(struct buf *b, const struct info_repository *r, struct err *err)
 {
-	static const struct table_column columns[] = {{"backup", TABLE_LEFT}, {"type", TABLE_LEFT}, {"tli", TABLE_RIGHT},
+	static const struct table_column columns[] = {{"  backup", TABLE_LEFT}, {"type", TABLE_LEFT}, {"tli", TABLE_RIGHT},
 	    {"start", TABLE_LEFT}, {"stop", TABLE_LEFT}, {"finished", TABLE_LEFT}, {"size", TABLE_RIGHT},
 	    {"stored", TABLE_RIGHT}, {"remarks", TABLE_LEFT}};
 	TABLE_AUTO struct table *t = NULL;

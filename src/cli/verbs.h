@@ -10,5 +10,6 @@ extern const struct cli_verb verb_info;
 extern const struct cli_verb verb_init;
 extern const struct cli_verb verb_key;
 extern const struct cli_verb verb_restore;
+extern const struct cli_verb verb_verify;
 
 #endif
