@@ -8,7 +8,7 @@
 # drop-in for pg_createcluster forbids it while we install, and is gone afterwards.
 set -eu
 
-build='gcc libc6-dev meson ninja-build pkgconf libpq-dev liblz4-dev libzstd-dev libsodium-dev libcurl4-openssl-dev
+build='gcc libc6-dev meson ninja-build pkgconf libpq-dev liblz4-dev libzstd-dev libsodium-dev
 	libinih-dev libjansson-dev libxxhash-dev'
 run='postgresql-15 util-linux'
 test='libcmocka-dev python3 python3-pytest python3-psycopg2 clang-format shellcheck strace'

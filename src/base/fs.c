@@ -149,14 +149,17 @@ int
 fs_read_file(const char *path, size_t max, struct buf *out, struct err *err)
 {
 	size_t before = out->len, have = 0, cap = out->max;
+	size_t limit = max, room = (cap != 0 ? cap : BUF_MAX_DEFAULT) - before;
 	FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	int rc = 0;
 
 	if (fd < 0)
 		return err_set(err, fs_kind(errno), errno, "open '%s'", path);
-	out->max = before + max + 1; /* max is the cap here; the one byte more tells a file that is larger */
+	if (max > room)
+		limit = room;
+	out->max = before + limit + 1; /* the one byte more tells a file that is larger */
 	for (;;) {
-		size_t want = max - have < READ_CHUNK ? max - have + 1 : READ_CHUNK, got = 0;
+		size_t want = limit - have < READ_CHUNK ? limit - have + 1 : READ_CHUNK, got = 0;
 
 		rc = buf_reserve(out, want, err);
 		if (rc == 0)
@@ -165,8 +168,9 @@ fs_read_file(const char *path, size_t max, struct buf *out, struct err *err)
 			break;
 		out->len += got;
 		have += got;
-		if (have > max)
-			rc = err_set(err, ERR_CORRUPT, 0, "'%s' is larger than %zu bytes", path, max);
+		if (have > limit)
+			rc = err_set(
+			    err, limit == max ? ERR_CORRUPT : ERR_NOMEM, 0, "'%s' is larger than %zu bytes", path, limit);
 		if (rc < 0 || got < want)
 			break;
 	}

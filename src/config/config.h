@@ -27,7 +27,7 @@ struct config_cluster {
 	char *conninfo;    /* "" when it is not set; may hold a password */
 	uint64_t max_rate; /* bytes a second, 0: no limit */
 	enum config_checkpoint checkpoint;
-	enum config_compression compression;
+	enum config_compression wal_compression, backup_compression;
 	enum config_encryption encryption;
 };
 

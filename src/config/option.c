@@ -41,8 +41,10 @@ static const struct option rows[] = {
 	.offset = IN_CLUSTER(checkpoint), .words = checkpoint_words},
     {OPTION_CLUSTER, "max-rate", OPTION_SIZE, "0", "Bytes a second that a backup may read; 0: no limit.",
 	.offset = IN_CLUSTER(max_rate)},
-    {OPTION_CLUSTER, "compression", OPTION_ENUM, "lz4", "How new objects are compressed.", .offset = IN_CLUSTER(compression),
+    {OPTION_CLUSTER, "wal-compression", OPTION_ENUM, "lz4", "How WAL is compressed.", .offset = IN_CLUSTER(wal_compression),
 	.words = compression_words},
+    {OPTION_CLUSTER, "backup-compression", OPTION_ENUM, "zstd", "How base backups are compressed.",
+	.offset = IN_CLUSTER(backup_compression), .words = compression_words},
     {OPTION_CLUSTER, "encryption", OPTION_ENUM, "on", "Whether new objects are encrypted to the recipients.",
 	.offset = IN_CLUSTER(encryption), .words = encryption_words},
 

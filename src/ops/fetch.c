@@ -141,6 +141,7 @@ explain(struct fetch *f, const struct config_repository *c, struct err *err)
 {
 	const struct session_repository *known = session_repository(f->session, c->name);
 
+	err->hint[0] = '\0';
 	err_hint(err, "if the repository is gone for good: add --without-repository %s to restore_command%s%s", c->name,
 	    known != NULL && known->newest[0] != '\0' ? "; it was known to hold WAL up to " : "",
 	    known != NULL ? known->newest : "");

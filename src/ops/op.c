@@ -146,6 +146,12 @@ op_acknowledged(const struct op *op, const struct fanout *f, struct err *err)
 	return err->kind;
 }
 
+static uint8_t
+codec_of(enum config_compression c)
+{
+	return c == CONFIG_COMPRESSION_ZSTD ? OBJECT_CODEC_ZSTD : OBJECT_CODEC_LZ4;
+}
+
 int
 op_open_writer(const struct op *op, struct writer **out, struct err *err)
 {
@@ -157,7 +163,8 @@ op_open_writer(const struct op *op, struct writer **out, struct err *err)
 	    .comparison_key = cfg->comparison_key,
 	    .signing_key = cfg->signing_key,
 	    .encrypted = op->cluster->encryption == CONFIG_ENCRYPTION_ON,
-	    .codec = op->cluster->compression == CONFIG_COMPRESSION_ZSTD ? OBJECT_CODEC_ZSTD : OBJECT_CODEC_LZ4,
+	    .wal_codec = codec_of(op->cluster->wal_compression),
+	    .backup_codec = codec_of(op->cluster->backup_compression),
 	};
 
 	return writer_open(out, &o, err);

@@ -34,8 +34,11 @@ open_one(struct plan *p, const struct op *op, const struct config_repository *c,
 		p->n++;
 	if (rc == 0 && !p->repositories[p->n - 1]->has_cluster)
 		rc = err_set(err, ERR_CONFIG, 0, "repository '%s' does not know cluster '%s'", c->name, op->cluster->name);
-	if (rc < 0)
-		err_hint(err, "if it is gone for good, go on without it: --without-repository %s", c->name);
+	if (rc < 0) {
+		err->hint[0] = '\0';
+		err_hint(err, "is its file system mounted? if it is gone for good, go on without it: --without-repository %s",
+		    c->name);
+	}
 	return rc;
 }
 

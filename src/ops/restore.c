@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "ops/owner.h"
 #include "ops/place.h"
+#include "ops/restore_config.h"
 #include "ops/restore_files.h"
 #include "ops/restore_settings.h"
 
@@ -380,6 +381,8 @@ write_all(struct restore *r, struct err *err)
 	if (rc == 0)
 		rc = restore_files_run(&r->files, err);
 	if (rc == 0)
+		rc = restore_config_dirs(r->o->pgdata, &r->entries, err);
+	if (rc == 0)
 		rc = write_settings(r, err);
 	if (rc == 0)
 		rc = write_session(r, err);
@@ -388,47 +391,6 @@ write_all(struct restore *r, struct err *err)
 	if (rc == 0)
 		rc = sync_dirs(r, err);
 	return rc < 0 ? rc : write_control(r, err);
-}
-
-/* The pg_ctl of the backup's major where Debian puts it. */
-static void
-pg_ctl_path(const struct plan *p, char *out, size_t size)
-{
-	(void)snprintf(out, size, "/usr/lib/postgresql/%u/bin/pg_ctl", p->backup->head.major);
-	if (access(out, X_OK) < 0)
-		(void)snprintf(out, size, "pg_ctl");
-}
-
-/* "-c name='PGDATA/pgcairn.config/...'" for a file that lay outside. */
-static int
-add_override(const struct restore *r, struct buf *b, const struct restore_entry *e, struct err *err)
-{
-	if (e->setting[0] == '\0')
-		return 0;
-	return buf_printf(b, err, " -c %s=%s/" RESTORE_CONFIG "%s", e->setting, r->o->pgdata, e->path);
-}
-
-static int
-start_command(const struct restore *r, char **out, struct err *err)
-{
-	FREE_AUTO char *dir = str_shell_quote(r->o->pgdata), *quoted = NULL;
-	BUF_AUTO struct buf overrides = {0};
-	char pg_ctl[64];
-	int rc = 0;
-
-	pg_ctl_path(r->plan, pg_ctl, sizeof(pg_ctl));
-	for (size_t i = 0; rc == 0 && i < r->entries.n; i++)
-		if (r->entries.list[i].kind == MANIFEST_CONFIG)
-			rc = add_override(r, &overrides, &r->entries.list[i], err);
-	if (rc == 0 && overrides.len > 0)
-		rc = buf_printf(&overrides, err, " -c data_directory=%s -c external_pid_file=", r->o->pgdata);
-	if (rc < 0)
-		return rc;
-	quoted = overrides.len > 0 ? str_shell_quote(buf_text(&overrides) + 1) : NULL;
-	*out = dir == NULL ? NULL
-			   : str_printf("%s -D %s -l %s/startup.log%s%s start", pg_ctl, dir, dir, quoted != NULL ? " -o " : "",
-				 quoted != NULL ? quoted : "");
-	return *out != NULL ? 0 : err_set(err, ERR_NOMEM, 0, "out of memory for a command");
 }
 
 static int
@@ -446,7 +408,7 @@ fill_result(const struct restore *r, struct restore_result *result, struct err *
 	result->segments = plan_segments(p);
 	wal_chain_name(p->chain, 0, result->first_segment);
 	wal_chain_name(p->chain, p->stop.link, result->last_segment);
-	return rc < 0 ? rc : start_command(r, &result->start_command, err);
+	return rc < 0 ? rc : restore_start_command(r->o->pgdata, h->major, &r->entries, &result->start_command, err);
 }
 
 static int

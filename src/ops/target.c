@@ -189,6 +189,15 @@ prove_by_search(const struct target *t, const struct manifest_head *b, const str
 	int rc;
 
 	target_describe(t, what, sizeof(what));
+	/*
+	 * Recovery would stop at the first commit behind the backup that is beyond the time, and keep what was committed
+	 * between that time and the backup's start: such a time belongs to an older backup.
+	 */
+	if (t->kind == TARGET_TIME && t->time_us < b->start_time_us) {
+		*too_early = true;
+		clock_format_utc(newest, sizeof(newest), b->start_time_us);
+		return err_set(err, ERR_REFUSED, 0, "%s lies before %s, when backup %s began", what, newest, b->label);
+	}
 	rc = search_chain(t, c, ring, &s, &at, err);
 	if (rc < 0)
 		return rc;

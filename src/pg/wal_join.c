@@ -38,8 +38,7 @@ check_sound(const struct wal_summary *s, struct err *err)
 	if (wal_segment_size_valid(s->segment_size) && h->kept <= WAL_KEEP && h->kept <= h->len && h->len <= h->expected &&
 	    t->kept <= WAL_KEEP && t->kept <= t->have &&
 	    (t->start == 0 || (t->have >= 8 && t->have < t->total && t->total <= WAL_RECORD_MAX &&
-				  t->kept >= (t->have < WAL_RECORD_HEADER ? t->have : WAL_RECORD_HEADER))) &&
-	    (h->kept == h->len || h->kept >= WAL_HEAD_NEEDED))
+				  t->kept >= (t->have < WAL_RECORD_HEADER ? t->have : WAL_RECORD_HEADER))))
 		return 0;
 	return err_set(err, ERR_CORRUPT, 0, "the summary of a WAL segment of timeline %" PRIu32 " makes no sense", s->timeline);
 }
@@ -118,6 +117,15 @@ complete(struct wal_join *j, const struct wal_summary *s, struct err *err)
 	return 0;
 }
 
+/* The head's first bytes are sealed where summaries are stored: without them a header that the edge splits stays unknown. */
+static bool
+has_header_rest(const struct wal_join *j, const struct wal_head *h)
+{
+	uint32_t need = j->open.have < WAL_RECORD_HEADER ? WAL_RECORD_HEADER - j->open.have : 0;
+
+	return h->kept >= (need < h->len ? need : h->len);
+}
+
 static int
 take_head(struct wal_join *j, const struct wal_summary *s, struct err *err)
 {
@@ -138,6 +146,8 @@ take_head(struct wal_join *j, const struct wal_summary *s, struct err *err)
 	}
 	if (j->open_left == 0)
 		return 0;
+	if (j->open_known && !has_header_rest(j, h))
+		j->open_known = false;
 	if (j->open_known)
 		append_head(j, h);
 	j->open_left -= h->len;

@@ -2,7 +2,8 @@
  * Do segments that were walked one by one belong together? Summaries are given in the order of WAL along one timeline path
  * (in the segment of a fork: the one of the newer timeline). Checked are place, system, timeline, the bytes outstanding at
  * the edge, the checksum and xl_prev of a record that lies in two or more segments, xl_prev across the edge, and what a
- * switch or a record given up leaves behind.
+ * switch or a record given up leaves behind. Where the head's first bytes are not given (head.kept 0), a record whose header
+ * the edge splits is checked by its length alone.
  */
 #ifndef PGCAIRN_PG_WAL_JOIN_H
 #define PGCAIRN_PG_WAL_JOIN_H

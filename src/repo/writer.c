@@ -22,7 +22,8 @@ writer_open(struct writer **out, const struct writer_options *o, struct err *err
 	if (w == NULL || (w->state_directory = strdup(o->state_directory)) == NULL || (w->comparison = secret_new()) == NULL)
 		return err_set(err, ERR_NOMEM, 0, "out of memory for keys");
 	w->encrypted = o->encrypted;
-	w->codec = o->codec;
+	w->wal_codec = o->wal_codec;
+	w->backup_codec = o->backup_codec;
 	rc = str_copy(w->cluster_name, sizeof(w->cluster_name), o->cluster_name, "cluster name", err);
 	if (rc == 0)
 		rc = missing(signing_key_read(&w->signing, o->signing_key, err), "signing key", o->signing_key, err);
@@ -97,12 +98,19 @@ is_encrypted_kind(uint8_t kind)
 	return kind != OBJECT_TIMELINE_HISTORY && kind != OBJECT_EPOCH_KEY && kind != OBJECT_RECORD;
 }
 
+/* Packs and manifests are kept for weeks and written in the background; WAL is written while a server waits. */
+static uint8_t
+codec_for(const struct writer *w, uint8_t kind)
+{
+	return kind == OBJECT_PACK || kind == OBJECT_MANIFEST ? w->backup_codec : w->wal_codec;
+}
+
 int
 writer_start_at(struct writer *w, struct fanout *f, struct writer_object *out, uint8_t kind, const char *relative,
     const char *at, const struct epoch *epoch, const bool *skip, struct worker_pool *pool, struct err *err)
 {
 	struct object_spec spec = {
-	    .header = {.kind = kind, .codec = w->codec}, .signing_key = w->signing.secret->bytes, .pool = pool};
+	    .header = {.kind = kind, .codec = codec_for(w, kind)}, .signing_key = w->signing.secret->bytes, .pool = pool};
 	SECRET_AUTO struct secret *key = NULL;
 	struct repository *first = fanout_first(f);
 	struct sink *sink = NULL;

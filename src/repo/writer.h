@@ -16,7 +16,7 @@ struct writer {
 	char cluster_name[LAYOUT_LABEL_MAX];
 	char *state_directory; /* owned */
 	bool encrypted;
-	uint8_t codec; /* enum object_codec */
+	uint8_t wal_codec, backup_codec; /* enum object_codec */
 	struct signing_key signing;
 	struct secret *comparison;
 	struct recipients recipients;
@@ -26,7 +26,7 @@ struct writer_options {
 	const char *cluster_name, *state_directory;
 	const char *recipients_file, *comparison_key, *signing_key; /* paths */
 	bool encrypted;
-	uint8_t codec;
+	uint8_t wal_codec, backup_codec;
 };
 
 /* Reads the keys. ERR_CONFIG with a hint to init when one is missing. */

@@ -82,7 +82,7 @@ def test_a_stock_cluster_is_backed_up_by_peer_and_starts_by_the_printed_command(
     said = restored.directory / "said"
     with open(said, "w", encoding="utf-8") as out:  # a file, because the server may keep it open
         process = runtime.popen(shlex.split(restored.start_command), cwd="/", stdout=out, stderr=out)
-        assert process.wait(timeout=60) == 0, said.read_text()
+        assert process.wait(timeout=60) == 0, said.read_text() + (restored.data / "startup.log").read_text()
     try:
         wait_until(lambda: as_postgres(debian.port, "SELECT pg_is_in_recovery()") == "f", "the end of recovery")
         assert as_postgres(debian.port, "SELECT count(*), sum(i) FROM t") == "1500|1125750"

@@ -119,7 +119,7 @@ a_malformed_value_is_refused_with_its_place(void **state)
 	    {"[cluster:a]\nmax-rate = 10 furlongs\n", "f:2: max-rate: '10 furlongs' is not a size", "16MB"},
 	    {"[cluster:a]\nmax-rate = 10mb\n", "f:2: max-rate: '10mb' is not a size", "16MB"},
 	    {"[cluster:a]\nmax-rate = 99999999TB\n", "f:2: max-rate: '99999999TB' is not a size", ""},
-	    {"[cluster:a]\ncompression = gzip\n", "f:2: compression: 'gzip' is none of its words", "one of: lz4, zstd"},
+	    {"[cluster:a]\nwal-compression = gzip\n", "f:2: wal-compression: 'gzip' is none of its words", "one of: lz4, zstd"},
 	    {"[cluster:a]\nencryption = off\n", "f:2: encryption: 'off' is none of its words", "on, none"},
 	    {"[cluster:a]\ncheckpoint = slow\n", "f:2: checkpoint: 'slow' is none of its words", "fast, spread"},
 	    {"[archive]\ntimeout = 60\n", "f:2: timeout: '60' is not a duration", "90s"},
@@ -296,7 +296,7 @@ presets_hold_where_nothing_is_set(void **state)
 	assert_string_equal(cfg->clusters[0].conninfo, "");
 	assert_int_equal(cfg->clusters[0].max_rate, 0);
 	assert_int_equal(cfg->clusters[0].checkpoint, CONFIG_CHECKPOINT_FAST);
-	assert_int_equal(cfg->clusters[0].compression, CONFIG_COMPRESSION_LZ4);
+	assert_int_equal(cfg->clusters[0].wal_compression, CONFIG_COMPRESSION_LZ4);
 	assert_int_equal(cfg->clusters[0].encryption, CONFIG_ENCRYPTION_ON);
 	assert_null(cfg->repositories[0].id);
 	assert_int_equal(cfg->repositories[0].state, CONFIG_REPOSITORY_ACTIVE);
@@ -309,7 +309,7 @@ what_is_set_is_what_is_read(void **state)
 					      "state-directory=/s\r\nthreads = 3\r\nlog-level = debug\r\n"
 					      "[cluster:" X50 X10 "xxx]\n"
 					      "conninfo = host=/tmp user=me ; the local one\n"
-					      "max-rate = 32MB\ncompression = zstd\nencryption = none\n"
+					      "max-rate = 32MB\nbackup-compression = lz4\nencryption = none\n"
 					      "[cluster:" X50 X10 "xxy]\n"
 					      "[repository:b.2_c-d]\nurl = file:///caf\xc3\xa9;x\nid = 7\n"
 					      "[repository:a]\nurl = file:///a\nstate = lost\n"
@@ -324,7 +324,7 @@ what_is_set_is_what_is_read(void **state)
 	assert_int_equal(cfg->n_clusters, 2); /* names that inih would have cut to the same 49 bytes */
 	assert_string_equal(cfg->clusters[0].conninfo, "host=/tmp user=me");
 	assert_int_equal(cfg->clusters[0].max_rate, 32 << 20);
-	assert_int_equal(cfg->clusters[0].compression, CONFIG_COMPRESSION_ZSTD);
+	assert_int_equal(cfg->clusters[0].backup_compression, CONFIG_COMPRESSION_LZ4);
 	assert_int_equal(cfg->clusters[0].encryption, CONFIG_ENCRYPTION_NONE);
 	assert_int_equal(cfg->clusters[1].encryption, CONFIG_ENCRYPTION_ON);
 	assert_int_equal(cfg->n_repositories, 2);

@@ -31,7 +31,7 @@ every_row_is_documented(void **state)
 		assert_true(rows[i].type != OPTION_ENUM || rows[i].words != NULL);
 	}
 	assert_non_null(strstr(buf_text(&doc), "| `url` | string | required | "));
-	assert_non_null(strstr(buf_text(&doc), "| `compression` | lz4, zstd | `lz4` | "));
+	assert_non_null(strstr(buf_text(&doc), "| `wal-compression` | lz4, zstd | `lz4` | "));
 	assert_non_null(strstr(buf_text(&doc), "### [repository:NAME]\n"));
 }
 

@@ -1,0 +1,121 @@
+#include "ops/restore_config.h"
+
+#include <limits.h>
+
+#include "base/fs.h"
+#include "base/str.h"
+#include "ops/restore_files.h"
+
+#define CONFIG_MAX ((size_t)4 << 20)
+#define DIRECTIVE "include_dir"
+
+/* The value of "include_dir 'x'" or "include_dir = 'x'"; false for every other line. */
+static bool
+included_dir(const char *line, size_t len, char *out, size_t size)
+{
+	size_t at = strspn(line, " \t"), n = 0;
+
+	if (at + strlen(DIRECTIVE) >= len || strncasecmp(line + at, DIRECTIVE, strlen(DIRECTIVE)) != 0)
+		return false;
+	at += strlen(DIRECTIVE);
+	while (at < len && (line[at] == ' ' || line[at] == '\t' || line[at] == '=' || line[at] == '\''))
+		at++;
+	while (at < len && line[at] != '\'' && line[at] != '#' && line[at] != ' ' && line[at] != '\t' && n + 1 < size)
+		out[n++] = line[at++];
+	out[n] = '\0';
+	return n > 0 && out[0] != '/';
+}
+
+static int
+dirs_of_file(const char *path, struct err *err)
+{
+	BUF_AUTO struct buf text = {.max = CONFIG_MAX};
+	int rc = fs_read_file(path, CONFIG_MAX, &text, err);
+
+	for (size_t at = 0; rc == 0 && at < text.len;) {
+		const char *line = buf_text(&text) + at, *end = memchr(line, '\n', text.len - at);
+		size_t len = end != NULL ? (size_t)(end - line) : text.len - at;
+		char name[256];
+
+		if (included_dir(line, len, name, sizeof(name))) {
+			FREE_AUTO char *dir = str_printf("%.*s/%s", (int)(strrchr(path, '/') - path), path, name);
+
+			rc =
+			    dir != NULL ? fs_make_dirs(dir, 0700, err) : err_set(err, ERR_NOMEM, 0, "out of memory for a path");
+		}
+		at += len + 1;
+	}
+	return rc;
+}
+
+int
+restore_config_dirs(const char *pgdata, const struct restore_entries *e, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < e->n; i++) {
+		const struct restore_entry *one = &e->list[i];
+		FREE_AUTO char *path = NULL;
+
+		if (one->kind != MANIFEST_CONFIG || !str_ends(one->path, ".conf"))
+			continue;
+		path = str_printf("%s/" RESTORE_CONFIG "%s", pgdata, one->path);
+		rc = path != NULL ? dirs_of_file(path, err) : err_set(err, ERR_NOMEM, 0, "out of memory for a path");
+	}
+	return rc;
+}
+
+/* The pg_ctl of this major where Debian puts it. */
+static void
+pg_ctl_path(unsigned major, char *out, size_t size)
+{
+	(void)snprintf(out, size, "/usr/lib/postgresql/%u/bin/pg_ctl", major);
+	if (access(out, X_OK) < 0)
+		(void)snprintf(out, size, "pg_ctl");
+}
+
+/* "-c name=value", quoted for the shell that pg_ctl starts the server with. */
+static int
+override(struct buf *b, const char *name, const char *value, struct err *err)
+{
+	FREE_AUTO char *word = str_printf("%s=%s", name, value), *quoted = word != NULL ? str_shell_quote(word) : NULL;
+
+	if (quoted == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a command");
+	return buf_printf(b, err, "%s-c %s", b->len > 0 ? " " : "", quoted);
+}
+
+int
+restore_start_command(const char *pgdata, unsigned major, const struct restore_entries *e, char **out, struct err *err)
+{
+	FREE_AUTO char *dir = str_shell_quote(pgdata), *log = NULL, *quoted = NULL,
+		       *log_path = str_printf("%s/startup.log", pgdata);
+	BUF_AUTO struct buf overrides = {0};
+	char pg_ctl[64], value[PATH_MAX];
+	int rc = 0;
+
+	pg_ctl_path(major, pg_ctl, sizeof(pg_ctl));
+	for (size_t i = 0; rc == 0 && i < e->n; i++) {
+		const struct restore_entry *one = &e->list[i];
+
+		if (one->kind != MANIFEST_CONFIG || one->setting[0] == '\0')
+			continue;
+		(void)snprintf(value, sizeof(value), "%s/" RESTORE_CONFIG "%s", pgdata, one->path);
+		rc = override(&overrides, one->setting, value, err);
+	}
+	/* what the original's file says about places would lead to the original */
+	if (rc == 0 && overrides.len > 0)
+		rc = override(&overrides, "data_directory", pgdata, err);
+	if (rc == 0 && overrides.len > 0)
+		rc = override(&overrides, "external_pid_file", "", err);
+	if (rc < 0)
+		return rc;
+	log = log_path != NULL ? str_shell_quote(log_path) : NULL;
+	quoted = overrides.len > 0 ? str_shell_quote(buf_text(&overrides)) : NULL;
+	if (dir != NULL && log != NULL && (overrides.len == 0 || quoted != NULL))
+		*out = str_printf(
+		    "%s -D %s -l %s%s%s start", pg_ctl, dir, log, quoted != NULL ? " -o " : "", quoted != NULL ? quoted : "");
+	else
+		*out = NULL;
+	return *out != NULL ? 0 : err_set(err, ERR_NOMEM, 0, "out of memory for a command");
+}
