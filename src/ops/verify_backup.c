@@ -87,7 +87,7 @@ need_pack(struct reader *r, uint32_t number, struct err *err)
 	int rc;
 
 	if (r->has_pack && r->pack_number == number)
-		return r->pack_failed ? ERR_CORRUPT : 0;
+		return r->pack_failed ? err_set(err, ERR_CORRUPT, 0, "pack %" PRIu32 " does not open", number) : 0;
 	stored_free(r->pack);
 	r->pack = NULL;
 	r->pack_number = number;
