@@ -10,6 +10,7 @@
 
 static const struct cli_verb *const verbs[] = {
     &verb_backup,
+    &verb_check,
     &verb_find,
     &verb_info,
     &verb_init,

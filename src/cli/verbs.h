@@ -6,6 +6,7 @@
 #include "ops/op.h"
 
 extern const struct cli_verb verb_backup;
+extern const struct cli_verb verb_check;
 extern const struct cli_verb verb_find;
 extern const struct cli_verb verb_info;
 extern const struct cli_verb verb_init;
