@@ -91,6 +91,7 @@ become_worker(const int ends[2], pid_t parent)
 {
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
 		(void)signal(signals[i], SIG_IGN);
+	(void)signal(SIGALRM, SIG_DFL); /* for a limit that cannot be told */
 	set_alarm(0);
 	self.child = 0;
 	self.limits = ends[1];
