@@ -10,6 +10,7 @@
 #include "ops/archive.h"
 
 #define PROGRAM "pgcairn-wal-archive"
+#define OPEN_SHARE 8 /* of the time limit, for one repository to open */
 
 enum { DONE = 0, FAILED = 1, USAGE = 2, CORRUPT = 3, REFUSED = 4, INTERRUPTED = 74, TIMED_OUT = 124 };
 
@@ -70,11 +71,14 @@ main(int argc, char **argv)
 	if (rc == 0)
 		rc = wal_command_open(&c, &err);
 	if (rc == 0) {
+		c.op.open_limit_ms = c.config->archive_timeout_ms / OPEN_SHARE;
 		supervise_limit(c.config->archive_timeout_ms, TIMED_OUT);
 		rc = archive_file(&c.op, c.arguments[0], c.arguments[1], NULL, &err);
 	}
 	if (rc < 0)
 		log_err(&c.log, LOG_ERROR, &err);
+	if (c.op.open_limit_ms > 0)
+		supervise_done(exit_code(rc));
 	wal_command_close(&c);
 	return exit_code(rc);
 }

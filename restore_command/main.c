@@ -15,6 +15,7 @@
 #include "ops/fetch.h"
 
 #define PROGRAM "pgcairn-wal-restore"
+#define OPEN_SHARE 8 /* of the time limit, for one repository to open */
 
 enum { DELIVERED = 0, PROVEN_MISSING = 1, USAGE = 200, FAILED = 201, CORRUPT = 202, NO_KEY = 203, TIMED_OUT = 204 };
 
@@ -151,11 +152,14 @@ main(int argc, char **argv)
 	if (rc == 0)
 		rc = wal_command_open(&c, &err);
 	if (rc == 0) {
+		c.op.open_limit_ms = c.config->restore_timeout_ms / OPEN_SHARE;
 		supervise_limit(c.config->restore_timeout_ms, may_pass(&c) ? PROVEN_MISSING : TIMED_OUT);
 		rc = fetch(&c, &err);
 	}
 	if (rc < 0)
 		log_err(&c.log, rc == ERR_NOT_FOUND ? LOG_INFO : LOG_ERROR, &err);
+	if (c.op.open_limit_ms > 0)
+		supervise_done(exit_code(rc));
 	wal_command_close(&c);
 	return exit_code(rc);
 }

@@ -20,9 +20,10 @@
 
 /* What the child tells. */
 struct limit {
-	int64_t ms;
-	int64_t timed_out;
+	int64_t ms;        /* DONE: it is done */
+	int64_t exit_code; /* behind the limit, or at once */
 };
+#define DONE (-1)
 
 static const int signals[] = {
     SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2, SIGXCPU, SIGVTALRM, SIGPROF, SIGALRM};
@@ -114,7 +115,9 @@ wait_for_worker(const int ends[2])
 	while ((n = read(ends[0], &limit, sizeof(limit))) != 0) {
 		if (n != (ssize_t)sizeof(limit))
 			continue;
-		self.s.timed_out = (int)limit.timed_out;
+		if (limit.ms == DONE)
+			_exit((int)limit.exit_code);
+		self.s.timed_out = (int)limit.exit_code;
 		set_alarm(limit.ms);
 	}
 	while (waitpid(self.child, &status, 0) < 0)
@@ -171,4 +174,13 @@ supervise_limit(int64_t limit_ms, int timed_out)
 		return;
 	self.s.timed_out = timed_out;
 	set_alarm(limit_ms);
+}
+
+void
+supervise_done(int exit_code)
+{
+	const struct limit limit = {DONE, exit_code};
+
+	if (self.limits >= 0 && write(self.limits, &limit, sizeof(limit)) < 0)
+		return; /* it hears of our end by the end of the pipe */
 }

@@ -30,4 +30,7 @@ void supervise(const struct supervision *s);
 /* From here the work may take this long, and ends with this exit code behind it; up to the first call, a minute. */
 void supervise_limit(int64_t limit_ms, int timed_out);
 
+/* The work is done with this exit code: nobody waits any longer, not even for a thread that hangs. */
+void supervise_done(int exit_code);
+
 #endif

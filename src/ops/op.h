@@ -15,6 +15,11 @@ struct op {
 	const struct config_cluster *cluster;
 	const struct log *log;
 	struct worker_pool *pool; /* NULL: everything on the caller's thread */
+	/*
+	 * Positive: a repository that takes longer to open is given up, so that one that hangs keeps nobody from the others. A
+	 * thread stays behind in it; only a process that is about to end, and that another one watches, may want that.
+	 */
+	int64_t open_limit_ms;
 };
 
 /* Reports how far long work is; done and total in bytes, total 0 when not known. Both members may be NULL. */
