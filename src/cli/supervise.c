@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,8 @@
 #include "base/scope.h"
 
 #define START_LIMIT_MS 60000 /* for reading the configuration, which holds the real limit */
-#define KILL_PATIENCE 50     /* times 10 ms for a killed child to go, which one that hangs may never do */
+#define DONE_PATIENCE_MS 500
+#define KILL_PATIENCE 50 /* times 10 ms for a killed child to go, which one that hangs may never do */
 
 /* What the child tells. */
 struct limit {
@@ -115,8 +117,12 @@ wait_for_worker(const int ends[2])
 	while ((n = read(ends[0], &limit, sizeof(limit))) != 0) {
 		if (n != (ssize_t)sizeof(limit))
 			continue;
-		if (limit.ms == DONE)
+		if (limit.ms == DONE) {
+			/* it goes by itself in a moment, unless one of its threads hangs */
+			if (poll(&(struct pollfd){.fd = ends[0]}, 1, DONE_PATIENCE_MS) > 0)
+				break;
 			_exit((int)limit.exit_code);
+		}
 		self.s.timed_out = (int)limit.exit_code;
 		set_alarm(limit.ms);
 	}
