@@ -72,7 +72,7 @@ world_make(struct world *w, const struct world_options *o)
 	must(fs_make_dirs(world_path(w, "pgdata/global"), 0700, &err), &err);
 	must(fs_make_dirs(world_path(w, "pgdata/pg_wal"), 0700, &err), &err);
 	must(fs_make_dirs(world_path(w, "repo"), 0700, &err), &err);
-	control = fixture("control-main", &len);
+	control = fixture(o->control != NULL ? o->control : "control-main", &len);
 	put_file(world_path(w, "pgdata/global/pg_control"), control, len);
 	put_file(world_path(w, "pgdata/PG_VERSION"), "15\n", 3);
 	write_config(w, o);
@@ -113,7 +113,7 @@ world_close(struct world *w)
 const char *
 world_wal_file(struct world *w, const char *name)
 {
-	const char *path = world_path(w, "pgdata/pg_wal/%s", name);
+	const char *slash = strrchr(name, '/'), *path = world_path(w, "pgdata/pg_wal/%s", slash != NULL ? slash + 1 : name);
 	FREE_AUTO uint8_t *data = NULL;
 	size_t len;
 
@@ -128,7 +128,7 @@ world_archive(struct world *w, const char *name, struct err *err)
 {
 	const char *path = world_wal_file(w, name);
 
-	return archive_file(&w->op, path, name, NULL, err);
+	return archive_file(&w->op, path, strrchr(path, '/') + 1, NULL, err);
 }
 
 void

@@ -21,6 +21,7 @@ struct world {
 struct world_options {
 	size_t repositories; /* 0: one */
 	const char *cluster; /* lines of [cluster:c], behind pgdata */
+	const char *control; /* the fixture of pg_control; NULL: control-main */
 	const char *more;    /* sections behind all others; [archive] acknowledge = 1 when NULL and there are several */
 };
 
@@ -33,7 +34,7 @@ void world_close(struct world *w);
 /* A path below dir, in a buffer that the next but three calls use again. */
 const char *world_path(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* A file of the fixtures as the server would have it in pg_wal. Its path. */
+/* A file of the fixtures, its folder there in front, as the server would have it in pg_wal. Its path. */
 const char *world_wal_file(struct world *w, const char *name);
 /* The same, archived by the real code; what it returns. */
 int world_archive(struct world *w, const char *name, struct err *err);
