@@ -91,6 +91,18 @@ def problems(site, status=3, options=()):
     return {f["check"]: f for f in report["findings"] if f["severity"] in ("warning", "critical")}
 
 
+def twin_segment(site, runtime, place):
+    """A segment of a cluster with the same system identifier, under a name that the site has archived: other content."""
+    raw = runtime.make_directory(place / "raw")
+    twin = Cluster.create(runtime, place / "twin", archive_mode="on", archive_command=f"cp %p {raw}/%f")
+    twin.start()
+    ours = {p.name for p in segments(site)}
+    while not any(p.name in ours for p in raw.iterdir()):
+        fill(twin)
+        twin.archive_now()
+    return next(p for p in sorted(raw.iterdir()) if p.name in ours)
+
+
 # info
 
 
@@ -216,14 +228,7 @@ def test_a_new_timeline_has_a_window_of_its_own(site):
 def test_a_conflict_is_named_by_info_verify_and_check(site, runtime, place):
     """A twin of the cluster, with the same system identifier, archives another segment of the same name."""
     backed_up(site)
-    raw = runtime.make_directory(place / "raw")
-    twin = Cluster.create(runtime, place / "twin", archive_mode="on", archive_command=f"cp %p {raw}/%f")
-    twin.start()
-    ours = {p.name for p in segments(site)}
-    while not any(p.name in ours for p in raw.iterdir()):
-        fill(twin)
-        twin.archive_now()
-    theirs = next(p for p in sorted(raw.iterdir()) if p.name in ours)
+    theirs = twin_segment(site, runtime, place)
     assert problems(site, status=0) == {}
     site.archive(theirs, status=FAILED)
     conflict = site.info()["conflicts"]
@@ -382,6 +387,34 @@ def test_an_object_of_another_host_that_was_never_admitted_is_found(site, runtim
     site.runtime.own(copy)
     reported = [f for f in findings(site) if theirs.name in f["object"]]
     assert len(reported) >= 2 and all(f["kind"] in ("damaged", "trust") for f in reported), reported
+
+
+def test_two_repositories_that_hold_other_content_under_one_name_are_found(two_repositories, runtime, place):
+    site = two_repositories
+    backed_up(site).stop()
+    theirs = twin_segment(site, runtime, place)
+    assert findings(site, status=0) == []
+    site.segment_object(theirs.name, "far").unlink()
+    both = dict(site.repositories)
+    del site.repositories["near"]
+    site.acknowledge = None
+    site.write_config()
+    site.archive(theirs)
+    site.repositories, site.acknowledge = both, "all"
+    site.write_config()
+    reported = [f for f in found(site, theirs.name) if f["kind"] == "differs"]
+    assert len(reported) == 1 and "near" in reported[0]["what"]
+
+
+def test_what_is_whole_elsewhere_is_said_so(two_repositories):
+    site = two_repositories
+    backed_up(site).stop()
+    for what in ("a pack", "a key"):
+        flip_bit(site.objects(OBJECTS[what], "far")[0], -2)
+    segments(site, "far")[-2].unlink()
+    reported = [f for f in findings(site) if f["kind"] in ("damaged", "missing", "gap")]
+    assert {f["repository"] for f in reported} == {"far"} and len(reported) >= 2
+    assert {f.get("whole_in") for f in reported} == {"near"}, reported
 
 
 # find
