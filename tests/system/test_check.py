@@ -113,7 +113,7 @@ def test_check_names_a_server_that_is_another_cluster(site, runtime, place):
 def test_check_says_when_it_may_not_prove_archiving(site):
     source = backed_up(site)
     source.sql("CREATE ROLE watcher LOGIN")
-    site.conninfo = source.conninfo.replace("user=postgres", "user=watcher dbname=postgres")
+    site.conninfo = source.conninfo.replace("user=postgres", "user=watcher")
     site.write_config()
     found_now = problems(site)["archiving"]
     assert found_now["severity"] == "warning" and "role.sql" in found_now["remedy"]
