@@ -70,7 +70,7 @@ main(int argc, char **argv)
 	if (rc == 0)
 		rc = wal_command_open(&c, &err);
 	if (rc == 0) {
-		supervise_limit(c.config->archive_timeout_ms);
+		supervise_limit(c.config->archive_timeout_ms, TIMED_OUT);
 		rc = archive_file(&c.op, c.arguments[0], c.arguments[1], NULL, &err);
 	}
 	if (rc < 0)

@@ -69,8 +69,25 @@ is_segment(const struct wal_command *c)
 
 /*
  * On a standby a failure would stop the server. A segment that cannot be had now is asked for again, and after the time limit
- * called missing: the standby comes back for it. Never a history file: a false miss there makes a promotion reuse a timeline.
+ * called missing: the standby comes back for it. A history file is different: a false miss makes a promotion reuse a timeline.
+ * That is said only where the configuration allows it, and never of a timeline that this host has seen.
  */
+static bool
+may_pass(const struct wal_command *c)
+{
+	char own[sizeof("pg_wal/") + 64];
+
+	if (is_segment(c))
+		return is_standby();
+	/* hearing of a miss the server takes its own copy; at the end of a recovery a failure would leave it without timeline
+	 */
+	(void)snprintf(own, sizeof(own), "pg_wal/%.63s", c->arguments[0]);
+	if (access(own, F_OK) == 0)
+		return true;
+	return is_standby() && c->config->promote_without_archive == CONFIG_PROMOTE_ALLOW &&
+	       !fetch_knows_history(&c->op, c->arguments[0]);
+}
+
 static int
 fetch(struct wal_command *c, struct err *err)
 {
@@ -87,11 +104,18 @@ fetch(struct wal_command *c, struct err *err)
 
 	for (;;) {
 		rc = fetch_file(&c->op, &o, c->arguments[0], c->arguments[1], err);
-		if (rc == 0 || rc == ERR_NOT_FOUND || rc == ERR_CONFIG || rc == ERR_CORRUPT || !is_segment(c) || !is_standby())
+		if (rc == 0 || rc == ERR_NOT_FOUND || rc == ERR_CONFIG || rc == ERR_CORRUPT || !may_pass(c)) {
+			if (rc < 0 && rc != ERR_NOT_FOUND && is_standby() && !is_segment(c)) {
+				err->hint[0] = '\0';
+				err_hint(err, "for a standby that shall live on without its repositories: [restore] "
+					      "promote-without-archive = allow");
+			}
 			return rc;
+		}
 		log_err(&c->log, LOG_WARN, err);
-		if (deadline_passed(patience)) {
-			err_wrap(err, "not to be had now, the standby will ask again");
+		if (!is_segment(c) || deadline_passed(patience)) {
+			err_wrap(err, is_segment(c) ? "not to be had now, the standby will ask again"
+						    : "no repository answers, and the server may go on");
 			return ERR_NOT_FOUND;
 		}
 		clock_sleep_ms(1000);
@@ -121,16 +145,13 @@ main(int argc, char **argv)
 	}
 	if (rc == 0 && fetch_temporary_name(temporary, sizeof(temporary), c.arguments[1]) < 0)
 		rc = err_set(&err, ERR_CONFIG, 0, "the path '%.64s...' is too long", c.arguments[1]);
-	if (rc == 0) {
+	if (rc == 0)
 		supervision.temporary = temporary;
-		if (is_segment(&c) && is_standby()) /* a failure would stop the standby; it asks again */
-			supervision.timed_out = PROVEN_MISSING;
-	}
 	supervise(&supervision);
 	if (rc == 0)
 		rc = wal_command_open(&c, &err);
 	if (rc == 0) {
-		supervise_limit(c.config->restore_timeout_ms);
+		supervise_limit(c.config->restore_timeout_ms, may_pass(&c) ? PROVEN_MISSING : TIMED_OUT);
 		rc = fetch(&c, &err);
 	}
 	if (rc < 0)

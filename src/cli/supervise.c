@@ -18,6 +18,12 @@
 #define START_LIMIT_MS 60000 /* for reading the configuration, which holds the real limit */
 #define KILL_PATIENCE 50     /* times 10 ms for a killed child to go, which one that hangs may never do */
 
+/* What the child tells. */
+struct limit {
+	int64_t ms;
+	int64_t timed_out;
+};
+
 static const int signals[] = {
     SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2, SIGXCPU, SIGVTALRM, SIGPROF, SIGALRM};
 
@@ -85,6 +91,7 @@ become_worker(const int ends[2], pid_t parent)
 {
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
 		(void)signal(signals[i], SIG_IGN);
+	(void)signal(SIGALRM, SIG_DFL); /* for a limit that cannot be told */
 	set_alarm(0);
 	self.child = 0;
 	self.limits = ends[1];
@@ -97,16 +104,19 @@ become_worker(const int ends[2], pid_t parent)
 static _Noreturn void
 wait_for_worker(const int ends[2])
 {
-	int64_t limit;
+	struct limit limit;
 	int status;
 	ssize_t n;
 
 	(void)close(ends[1]);
 	if (self.s.dies_of_term) /* a server that is gone wants nothing any more, and its successor asks for the same file */
 		(void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
-	while ((n = read(ends[0], &limit, sizeof(limit))) != 0)
-		if (n == (ssize_t)sizeof(limit))
-			set_alarm(limit);
+	while ((n = read(ends[0], &limit, sizeof(limit))) != 0) {
+		if (n != (ssize_t)sizeof(limit))
+			continue;
+		self.s.timed_out = (int)limit.timed_out;
+		set_alarm(limit.ms);
+	}
 	while (waitpid(self.child, &status, 0) < 0)
 		if (errno != EINTR)
 			_exit(self.s.failed);
@@ -152,9 +162,13 @@ supervise(const struct supervision *s)
 }
 
 void
-supervise_limit(int64_t limit_ms)
+supervise_limit(int64_t limit_ms, int timed_out)
 {
-	/* all of eight bytes or nothing: a pipe takes that much in one piece */
-	if (self.limits < 0 || write(self.limits, &limit_ms, sizeof(limit_ms)) < 0)
-		set_alarm(limit_ms);
+	const struct limit limit = {limit_ms, timed_out};
+
+	/* all of it or nothing: a pipe takes that much in one piece */
+	if (self.limits >= 0 && write(self.limits, &limit, sizeof(limit)) == (ssize_t)sizeof(limit))
+		return;
+	self.s.timed_out = timed_out;
+	set_alarm(limit_ms);
 }

@@ -27,7 +27,7 @@ struct supervision {
  */
 void supervise(const struct supervision *s);
 
-/* From here the work may take this long; up to the first call, a minute. */
-void supervise_limit(int64_t limit_ms);
+/* From here the work may take this long, and ends with this exit code behind it; up to the first call, a minute. */
+void supervise_limit(int64_t limit_ms, int timed_out);
 
 #endif

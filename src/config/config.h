@@ -19,6 +19,7 @@
 enum config_checkpoint { CONFIG_CHECKPOINT_FAST, CONFIG_CHECKPOINT_SPREAD };
 enum config_compression { CONFIG_COMPRESSION_LZ4, CONFIG_COMPRESSION_ZSTD };
 enum config_encryption { CONFIG_ENCRYPTION_ON, CONFIG_ENCRYPTION_NONE };
+enum config_promote { CONFIG_PROMOTE_REFUSE, CONFIG_PROMOTE_ALLOW };
 enum config_repository_state { CONFIG_REPOSITORY_ACTIVE, CONFIG_REPOSITORY_LOST };
 
 struct config_cluster {
@@ -69,6 +70,7 @@ struct config {
 	struct acknowledge acknowledge;
 	int64_t archive_timeout_ms;
 	int64_t restore_timeout_ms;
+	enum config_promote promote_without_archive;
 	int64_t backup_max_age_ms;
 	int64_t archive_max_age_ms;
 	int64_t retention_window_ms; /* 0: nothing is ever deleted */

@@ -21,6 +21,7 @@ static const char *const level_words[] = {"error", "warning", "info", "debug", N
 static const char *const checkpoint_words[] = {"fast", "spread", NULL};
 static const char *const compression_words[] = {"lz4", "zstd", NULL};
 static const char *const encryption_words[] = {"on", "none", NULL};
+static const char *const promote_words[] = {"refuse", "allow", NULL};
 static const char *const state_words[] = {"active", "lost", NULL};
 
 static const struct option rows[] = {
@@ -77,6 +78,11 @@ static const struct option rows[] = {
 
     {OPTION_RESTORE, "timeout", OPTION_DURATION, "120s", "Total time to fetch one segment.",
 	.offset = IN_CONFIG(restore_timeout_ms), .lo = SECOND, .hi = DAY},
+    {OPTION_RESTORE, "promote-without-archive", OPTION_ENUM, "refuse",
+	"What a standby hears that asks for a timeline while no repository answers. refuse: its server stops. allow: it goes "
+	"on, "
+	"and a promotion may take a timeline that another server has taken, unless this host has seen that one.",
+	.offset = IN_CONFIG(promote_without_archive), .words = promote_words},
 
     {OPTION_CHECK, "backup-max-age", OPTION_DURATION, "26h", "An older last backup is a finding.",
 	.offset = IN_CONFIG(backup_max_age_ms), .lo = SECOND, .hi = YEARS_100},

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
@@ -303,14 +304,46 @@ fetch_temporary_name(char *out, size_t size, const char *path)
 	return n < 0 || (size_t)n >= size ? ERR_CONFIG : 0;
 }
 
+/* Where this host remembers a history file; NULL when memory is out. */
+static char *
+history_mark(const struct op *op, const char *name)
+{
+	return str_printf("%s/histories/%s/%s", op->config->state_directory, op->cluster->name, name);
+}
+
+bool
+fetch_knows_history(const struct op *op, const char *name)
+{
+	FREE_AUTO char *mark = history_mark(op, name);
+
+	return mark == NULL || access(mark, F_OK) == 0 || errno != ENOENT;
+}
+
+/* Best effort: a host that restores may have no state directory. */
+static void
+remember_history(const struct op *op, const char *name)
+{
+	FREE_AUTO char *mark = history_mark(op, name);
+	FREE_AUTO char *dir = str_printf("%s/histories/%s", op->config->state_directory, op->cluster->name);
+
+	if (mark == NULL || dir == NULL || access(mark, F_OK) == 0 || access(op->config->state_directory, W_OK) < 0)
+		return;
+	if (fs_make_dirs(dir, 0700, NULL) == 0)
+		(void)fs_write_file(mark, "", 0, 0600, FS_CREATE_ONLY, NULL);
+}
+
 int
 fetch_file(const struct op *op, const struct fetch_options *o, const char *name, const char *path, struct err *err)
 {
 	struct fetch f = {.op = op, .options = o};
 	int rc = prepare(&f, name, path, err);
 
+	if (rc == 0 && f.name.kind == WAL_NAME_HISTORY && f.name.timeline == 1) /* asked for at the end of every recovery */
+		rc = err_set(err, ERR_NOT_FOUND, 0, "timeline 1 has no history");
 	if (rc == 0)
 		rc = fetch_with_patience(&f, path, err);
+	if (rc == 0 && f.name.kind == WAL_NAME_HISTORY)
+		remember_history(op, name);
 	keyring_free(f.ring);
 	session_free(f.session);
 	return rc < 0 ? err_wrap(err, "fetch %s", name) : 0;

@@ -24,6 +24,9 @@ int fetch_temporary_name(char *out, size_t size, const char *path);
 
 int fetch_file(const struct op *op, const struct fetch_options *o, const char *name, const char *path, struct err *err);
 
+/* This host has seen that history file in a repository: its timeline is taken, whatever can be asked now. */
+bool fetch_knows_history(const struct op *op, const char *name);
+
 /* Is this repository to be asked? Also refuses names that the configuration does not have, as ERR_CONFIG. */
 int fetch_selected(
     const struct op *op, const struct config_repository *c, const struct fetch_options *o, bool *selected, struct err *err);

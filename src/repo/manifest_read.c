@@ -88,6 +88,18 @@ names(const json_t *o, const char *name)
 	return json_has(o, name) || json_has(o, member);
 }
 
+/*
+ * Below pg_tblspc/OID/ restore follows a link to a place that the manifest names, perhaps as root. The server keeps everything
+ * there in PG_...; a name of its own choice could be a file that another program reads.
+ */
+static bool
+path_is_in_pgdata(const char *path)
+{
+	const char *space = str_starts(path, "pg_tblspc/") ? strchr(path + strlen("pg_tblspc/"), '/') : NULL;
+
+	return path_is_plain(path) && (space == NULL || str_starts(space, "/PG_"));
+}
+
 static bool
 path_is_absolute(const char *path)
 {
@@ -200,8 +212,8 @@ take_directory(struct manifest_parser *p, const json_t *o, struct err *err)
 	p->entry.kind = MANIFEST_DIRECTORY;
 	p->entry.mode = (mode_t)mode;
 	p->counts.dirs++;
-	if (rc == 0 && (!get_path(o, "dir", p->entry.path) || !path_is_plain(p->entry.path)))
-		rc = corrupt(err, "a directory has no plain path");
+	if (rc == 0 && (!get_path(o, "dir", p->entry.path) || !path_is_in_pgdata(p->entry.path)))
+		rc = corrupt(err, "a directory has no plain path in PGDATA");
 	return rc;
 }
 
@@ -210,8 +222,8 @@ take_plain_file(struct manifest_parser *p, const json_t *o, struct err *err)
 {
 	p->entry.kind = MANIFEST_FILE;
 	p->counts.files++;
-	if (!get_path(o, "file", p->entry.path) || !path_is_plain(p->entry.path))
-		return corrupt(err, "a file has no plain path");
+	if (!get_path(o, "file", p->entry.path) || !path_is_in_pgdata(p->entry.path))
+		return corrupt(err, "a file has no plain path in PGDATA");
 	return take_file(p, o, err);
 }
 

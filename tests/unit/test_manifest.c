@@ -222,6 +222,8 @@ a_malformed_manifest_is_refused(void **state)
 	    FILE_OF("/etc/passwd", 30, "[[0,0,0,30]]"),
 	    FILE_OF("../x", 30, "[[0,0,0,30]]"),
 	    FILE_OF("a/../../x", 30, "[[0,0,0,30]]"),
+	    FILE_OF("pg_tblspc/16384/x.conf", 30, "[[0,0,0,30]]") END(0, 1, 0, 0, 0),
+	    FILE_OF("pg_tblspc/16384/x/PG_15", 30, "[[0,0,0,30]]") END(0, 1, 0, 0, 0),
 	    FILE_OF("a//b", 30, "[[0,0,0,30]]"),
 	    FILE_OF("a/", 30, "[[0,0,0,30]]"),
 	    FILE_OF("a\\u0000b", 30, "[[0,0,0,30]]"),
