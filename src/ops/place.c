@@ -65,15 +65,19 @@ device_of(const char *path, dev_t *out, struct err *err)
 int
 place_check(const struct op *op, const struct config_repository *c, bool *same_device, struct err *err)
 {
-	const char *pgdata = op->cluster->pgdata, *path = c->url + strlen(FILE_SCHEME);
-	FREE_AUTO char *links = NULL;
-	struct tablespaces t = {pgdata, path};
+	const char *pgdata = op->cluster->pgdata;
+	FREE_AUTO char *links = NULL, *path = NULL;
+	struct tablespaces t = {.pgdata = pgdata};
 	dev_t a, b;
 	int rc;
 
 	*same_device = false;
 	if (!str_starts(c->url, FILE_SCHEME))
 		return 0;
+	rc = store_url_path(&path, c->url, err);
+	if (rc < 0)
+		return rc;
+	t.repository = path;
 	rc = apart(path, "repository", op->config->state_directory, "the state directory", err);
 	if (rc < 0 || pgdata == NULL)
 		return rc;
@@ -99,9 +103,13 @@ place_check_target(const struct op *op, const char *pgdata, struct err *err)
 
 	for (size_t i = 0; rc == 0 && i < op->config->n_repositories; i++) {
 		const struct config_repository *c = &op->config->repositories[i];
+		FREE_AUTO char *path = NULL;
 
-		if (str_starts(c->url, FILE_SCHEME))
-			rc = apart(pgdata, "the target", c->url + strlen(FILE_SCHEME), "repository", err);
+		if (!str_starts(c->url, FILE_SCHEME))
+			continue;
+		rc = store_url_path(&path, c->url, err);
+		if (rc == 0)
+			rc = apart(pgdata, "the target", path, "repository", err);
 	}
 	return rc;
 }
