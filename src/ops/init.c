@@ -90,14 +90,15 @@ make_directories(struct init *in, struct err *err)
 		rc = owner_make_dirs(&owner, cfg->run_directory, 0755, err);
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(files); i++)
 		rc = owner_make_parent(&owner, files[i], 0755, err);
-	for (size_t i = 0; rc == 0 && active_at(in->op, i, &c) == 0; i++)
+	for (size_t i = 0; rc == 0 && active_at(in->op, i, &c) == 0; i++) {
 		FREE_AUTO char *path = NULL;
 
-	if (!str_starts(c->url, FILE_SCHEME))
-		continue;
-	rc = store_url_path(&path, c->url, err);
-	if (rc == 0)
-		rc = owner_make_dirs(&owner, path, 0750, err);
+		if (!str_starts(c->url, FILE_SCHEME))
+			continue;
+		rc = store_url_path(&path, c->url, err);
+		if (rc == 0)
+			rc = owner_make_dirs(&owner, path, 0750, err);
+	}
 	return rc < 0 ? rc : owner_become(&owner, err);
 }
 
