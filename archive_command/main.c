@@ -4,10 +4,8 @@
  * PostgreSQL counts exits 1 to 125 as a failure and tries again; anything above, or a death by signal, restarts its archiver
  * and is counted nowhere. So no way leads out of here with more than 125, and signals end in an exit code.
  */
-#include <signal.h>
-#include <unistd.h>
-
 #include "build-config.h"
+#include "cli/supervise.h"
 #include "cli/wal_command.h"
 #include "ops/archive.h"
 
@@ -30,13 +28,6 @@ static const char help[] =
     "3 the file is damaged; 4 refused: another cluster's file, or other content under a name that is taken; 74 interrupted;\n"
     "124 out of time. After 1 to 125 PostgreSQL tries again.\n";
 
-static void
-on_signal(int sig)
-{
-	(void)sig;
-	_exit(INTERRUPTED); /* an unnamed temporary goes with the process; nothing half-made can be seen */
-}
-
 static int
 exit_code(int kind)
 {
@@ -58,22 +49,28 @@ exit_code(int kind)
 int
 main(int argc, char **argv)
 {
-	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE};
+	/* an unnamed temporary goes with the process that is interrupted; nothing half-made can be seen */
+	static const struct supervision supervision = {
+	    .program = PROGRAM,
+	    .too_late = PROGRAM " error: out of time ([archive] timeout)\n",
+	    .failed = FAILED,
+	    .interrupted = INTERRUPTED,
+	    .timed_out = TIMED_OUT,
+	};
 	struct wal_command c;
 	struct err err = {0};
 	int rc;
 
-	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
-		(void)signal(signals[i], on_signal);
 	rc = wal_command_parse(&c, argc, argv, PROGRAM, false, &err);
 	if (rc == 0 && (c.help || c.version)) {
 		(void)fputs(c.help ? help : PROGRAM " " PGCAIRN_VERSION "\n", stdout);
 		return fflush(stdout) == 0 ? DONE : FAILED;
 	}
+	supervise(&supervision);
 	if (rc == 0)
 		rc = wal_command_open(&c, &err);
 	if (rc == 0) {
-		wal_command_limit(c.config->archive_timeout_ms, TIMED_OUT, PROGRAM " error: out of time ([archive] timeout)\n");
+		supervise_limit(c.config->archive_timeout_ms);
 		rc = archive_file(&c.op, c.arguments[0], c.arguments[1], NULL, &err);
 	}
 	if (rc < 0)

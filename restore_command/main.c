@@ -5,12 +5,12 @@
  * said only where ops/fetch.c proved it, and everything else, usage and a crash of ours included, is above 125 (never 143,
  * which is taken for a shutdown). On SIGTERM the temporary is removed and we die of SIGTERM.
  */
-#include <signal.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/str.h"
 #include "build-config.h"
+#include "cli/supervise.h"
 #include "cli/wal_command.h"
 #include "ops/fetch.h"
 
@@ -35,26 +35,6 @@ static const char help[] =
     "exit codes: 0 delivered and verified; 1 every repository that was asked proved that it has no such file; 200 usage or\n"
     "configuration; 201 failed; 202 damaged; 203 no key that opens it; 204 out of time. Above 125 PostgreSQL stops recovery\n"
     "instead of ending it early.\n";
-
-static char temporary[4096]; /* for the signal handler */
-
-static void
-on_term(int sig)
-{
-	if (temporary[0] != '\0')
-		(void)unlink(temporary);
-	(void)signal(sig, SIG_DFL);
-	(void)raise(sig);
-}
-
-static void
-on_signal(int sig)
-{
-	(void)sig;
-	if (temporary[0] != '\0')
-		(void)unlink(temporary);
-	_exit(FAILED);
-}
 
 static int
 exit_code(int kind)
@@ -81,6 +61,12 @@ is_standby(void)
 	return access("standby.signal", F_OK) == 0;
 }
 
+static bool
+is_segment(const struct wal_command *c)
+{
+	return !str_ends(c->arguments[0], ".history");
+}
+
 /*
  * On a standby a failure would stop the server. A segment that cannot be had now is asked for again, and after the time limit
  * called missing: the standby comes back for it. Never a history file: a false miss there makes a promotion reuse a timeline.
@@ -97,12 +83,11 @@ fetch(struct wal_command *c, struct err *err)
 	    .retry_ms = c->config->restore_timeout_ms / 2,
 	};
 	struct deadline patience = deadline_in_ms(c->config->restore_timeout_ms / 2);
-	bool segment = !str_ends(c->arguments[0], ".history");
 	int rc;
 
 	for (;;) {
 		rc = fetch_file(&c->op, &o, c->arguments[0], c->arguments[1], err);
-		if (rc == 0 || rc == ERR_NOT_FOUND || rc == ERR_CONFIG || rc == ERR_CORRUPT || !segment || !is_standby())
+		if (rc == 0 || rc == ERR_NOT_FOUND || rc == ERR_CONFIG || rc == ERR_CORRUPT || !is_segment(c) || !is_standby())
 			return rc;
 		log_err(&c->log, LOG_WARN, err);
 		if (deadline_passed(patience)) {
@@ -116,6 +101,15 @@ fetch(struct wal_command *c, struct err *err)
 int
 main(int argc, char **argv)
 {
+	static char temporary[4096];
+	struct supervision supervision = {
+	    .program = PROGRAM,
+	    .too_late = PROGRAM " error: out of time ([restore] timeout)\n",
+	    .failed = FAILED,
+	    .interrupted = FAILED,
+	    .timed_out = TIMED_OUT,
+	    .dies_of_term = true,
+	};
 	struct wal_command c;
 	struct err err = {0};
 	int rc;
@@ -127,14 +121,16 @@ main(int argc, char **argv)
 	}
 	if (rc == 0 && fetch_temporary_name(temporary, sizeof(temporary), c.arguments[1]) < 0)
 		rc = err_set(&err, ERR_CONFIG, 0, "the path '%.64s...' is too long", c.arguments[1]);
-	(void)signal(SIGTERM, on_term);
-	(void)signal(SIGINT, on_signal);
-	(void)signal(SIGHUP, on_signal);
-	(void)signal(SIGPIPE, on_signal);
+	if (rc == 0) {
+		supervision.temporary = temporary;
+		if (is_segment(&c) && is_standby()) /* a failure would stop the standby; it asks again */
+			supervision.timed_out = PROVEN_MISSING;
+	}
+	supervise(&supervision);
 	if (rc == 0)
 		rc = wal_command_open(&c, &err);
 	if (rc == 0) {
-		wal_command_limit(c.config->restore_timeout_ms, TIMED_OUT, PROGRAM " error: out of time ([restore] timeout)\n");
+		supervise_limit(c.config->restore_timeout_ms);
 		rc = fetch(&c, &err);
 	}
 	if (rc < 0)

@@ -10,9 +10,13 @@
 
 static const struct cli_verb *const verbs[] = {
     &verb_backup,
+    &verb_check,
+    &verb_find,
+    &verb_info,
     &verb_init,
     &verb_key,
     &verb_restore,
+    &verb_verify,
 };
 
 static const struct cli_program program = {

@@ -1,12 +1,12 @@
 #include <inttypes.h>
 #include <signal.h>
 
-#include "base/clock.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "cli/exit_code.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/report.h"
 #include "cli/verbs.h"
 #include "ops/backup.h"
 
@@ -48,40 +48,6 @@ catch_signals(void)
 		(void)sigaction(signals[i], &act, NULL);
 }
 
-static void
-put_lsn(json_t *o, const char *member, lsn_t lsn)
-{
-	char text[LSN_TEXT];
-
-	lsn_format(text, lsn);
-	json_object_set_new(o, member, json_string(text));
-}
-
-static void
-put_time(json_t *o, const char *member, int64_t us)
-{
-	char text[32];
-
-	clock_format_utc(text, sizeof(text), us);
-	json_object_set_new(o, member, json_string(text));
-}
-
-/* A path that is not UTF-8 is shown with '?' for the bytes that are not ASCII. */
-static json_t *
-path_json(const char *path)
-{
-	json_t *text = json_string(path);
-	char plain[MANIFEST_PATH_MAX];
-	size_t n = 0;
-
-	if (text != NULL)
-		return text;
-	for (; path[n] != '\0' && n < sizeof(plain) - 1; n++)
-		plain[n] = (signed char)path[n] < 0 ? '?' : path[n];
-	plain[n] = '\0';
-	return json_string(plain);
-}
-
 static json_t *
 lists(json_t *o, const struct backup_result *r)
 {
@@ -90,7 +56,7 @@ lists(json_t *o, const struct backup_result *r)
 	for (size_t i = 0; i < r->n_bad_pages; i++) {
 		json_t *one = json_object();
 
-		json_object_set_new(one, "path", path_json(r->bad_pages[i].path));
+		report_text(one, "path", r->bad_pages[i].path);
 		json_object_set_new(one, "block", json_integer(r->bad_pages[i].block));
 		json_array_append_new(pages, one);
 	}
@@ -118,11 +84,11 @@ report(const struct backup_result *r, bool dry_run)
 		json_object_set_new(o, "label", json_string(h->label));
 	json_object_set_new(o, "type", json_string(h->incremental ? "incremental" : "full"));
 	json_object_set_new(o, "timeline", json_integer(h->start_timeline));
-	put_lsn(o, "start_lsn", h->start_lsn);
+	report_lsn(o, "start_lsn", h->start_lsn);
 	if (!dry_run) {
-		put_lsn(o, "stop_lsn", h->stop_lsn);
-		put_time(o, "start_time", h->start_time_us);
-		put_time(o, "stop_time", h->stop_time_us);
+		report_lsn(o, "stop_lsn", h->stop_lsn);
+		report_time(o, "start_time", h->start_time_us);
+		report_time(o, "stop_time", h->stop_time_us);
 		json_object_set_new(o, "stored", json_integer((json_int_t)r->stored));
 		json_object_set_new(o, "files", json_integer((json_int_t)h->files));
 	}

@@ -9,6 +9,7 @@
 #include "cli/exit_code.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/target_option.h"
 #include "cli/verbs.h"
 #include "ops/restore.h"
 
@@ -72,37 +73,19 @@ usage(struct err *err, const char *option, const char *value)
 static int
 parse_target(const struct cli_invocation *inv, struct target *t, struct err *err)
 {
-	const char *time = cli_value(inv, "target-time"), *lsn = cli_value(inv, "target-lsn"),
-		   *xid = cli_value(inv, "target-xid");
-	const char *name = cli_value(inv, "target-name");
 	bool immediate = cli_flag(inv, "target-immediate");
-	uint64_t n;
+	size_t given;
+	int rc = target_option_parse(inv, "target-", t, &given, err);
 
+	if (rc < 0)
+		return rc;
 	t->exclusive = cli_flag(inv, "target-exclusive");
-	if ((time != NULL) + (lsn != NULL) + (xid != NULL) + (name != NULL) + immediate > 1)
+	if (given + immediate > 1)
 		return err_set(err, ERR_CONFIG, 0, "more than one target was given");
-	if (t->exclusive && time == NULL && lsn == NULL && xid == NULL)
+	if (t->exclusive && (given == 0 || t->kind == TARGET_NAME))
 		return err_set(err, ERR_CONFIG, 0, "--target-exclusive goes with --target-time, --target-lsn or --target-xid");
 	if (immediate)
 		t->kind = TARGET_IMMEDIATE;
-	if (time != NULL) {
-		t->kind = TARGET_TIME;
-		return clock_parse_utc(time, &t->time_us, err);
-	}
-	if (lsn != NULL) {
-		t->kind = TARGET_LSN;
-		return lsn_parse(lsn, &t->lsn) && t->lsn != 0 ? 0 : usage(err, "target-lsn", lsn);
-	}
-	if (xid != NULL) {
-		t->kind = TARGET_XID;
-		if (!str_to_u64(xid, 3, UINT32_MAX, &n))
-			return usage(err, "target-xid", xid);
-		t->xid = (uint32_t)n;
-	}
-	if (name != NULL) {
-		t->kind = TARGET_NAME;
-		return str_copy(t->name, sizeof(t->name), name, "--target-name", err);
-	}
 	return 0;
 }
 

@@ -1,8 +1,5 @@
 #include "cli/wal_command.h"
 
-#include <signal.h>
-#include <sys/time.h>
-
 #include "keys/secret.h"
 
 #define THREADS_MAX 4 /* memory: about 3 MiB a thread */
@@ -121,32 +118,4 @@ wal_command_close(struct wal_command *c)
 {
 	worker_pool_free(c->pool);
 	config_free(c->config);
-}
-
-/* Read by the signal handler alone. */
-static struct {
-	int exit_code;
-	const char *message;
-	size_t len;
-} limit;
-
-static void
-on_alarm(int sig)
-{
-	(void)sig;
-	if (write(STDERR_FILENO, limit.message, limit.len) < 0)
-		_exit(limit.exit_code);
-	_exit(limit.exit_code);
-}
-
-void
-wal_command_limit(int64_t limit_ms, int exit_code, const char *message)
-{
-	const struct itimerval when = {.it_value = {.tv_sec = limit_ms / 1000, .tv_usec = (limit_ms % 1000) * 1000}};
-
-	limit.exit_code = exit_code;
-	limit.message = message;
-	limit.len = strlen(message);
-	(void)signal(SIGALRM, on_alarm);
-	(void)setitimer(ITIMER_REAL, &when, NULL);
 }

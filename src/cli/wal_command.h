@@ -30,10 +30,4 @@ int wal_command_parse(struct wal_command *c, int argc, char **argv, const char *
 int wal_command_open(struct wal_command *c, struct err *err);
 void wal_command_close(struct wal_command *c);
 
-/*
- * After limit_ms the process ends with this exit code, whatever it hangs in: a store that does not answer may not hang
- * PostgreSQL. The message is written by the signal handler.
- */
-void wal_command_limit(int64_t limit_ms, int exit_code, const char *message);
-
 #endif

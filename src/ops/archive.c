@@ -124,7 +124,31 @@ keep_conflict(struct archive *a, size_t target, struct err *err)
 	return ERR_CONFLICT;
 }
 
-/* A target that has an object of this name: the same content is success, durable before we say so. */
+/*
+ * An object that is counted has to be one that can be read: its frames as they were written, and the key that opens it in the
+ * same repository. Its writer may have been another host, and years may lie between.
+ */
+static int
+check_whole(const struct fanout_target *t, struct stored *s, struct err *err)
+{
+	struct store_stat st;
+	char name[OBJECT_NAME_MAX];
+	int rc = stored_check(s, err);
+
+	if (rc < 0 || s->index->header.cipher == OBJECT_CIPHER_NONE)
+		return rc;
+	rc = layout_epoch_key(name, s->index->header.key_id, 0, err);
+	if (rc == 0)
+		rc = repository_stat(t->repo, name, &st, err);
+	if (rc != ERR_NOT_FOUND)
+		return rc;
+	err_set(
+	    err, ERR_CORRUPT, 0, "repository '%s' has lost the key '%s', so that nobody can read '%s'", t->name, name, s->key);
+	return err_hint(err, "copy the key from another repository, or move the object away: the next try stores it again");
+}
+
+/* A target that has an object of this name: the same content is success, durable before we say so. The content id of our file
+ * must be known. */
 static int
 compare(struct archive *a, size_t i, struct stored **have, struct err *err)
 {
@@ -133,15 +157,17 @@ compare(struct archive *a, size_t i, struct stored **have, struct err *err)
 	uint8_t theirs[CONTENT_ID];
 	int rc = stored_open(&s, t->repo, a->relative, a->source.kind, err);
 
+	if (rc == ERR_CORRUPT)
+		err_hint(err, "it is damaged: move it out of the repository, and the next try stores it again");
 	if (rc == 0)
 		rc = wal_object_content_id(s->clear, theirs, err);
-	if (rc == 0)
-		rc = need_content_id(a, err);
 	if (rc < 0)
 		return rc;
 	if (memcmp(theirs, a->source.content_id, CONTENT_ID) != 0)
 		return keep_conflict(a, i, err);
-	rc = repository_settle(t->repo, a->relative, err);
+	rc = check_whole(t, s, err);
+	if (rc == 0)
+		rc = repository_settle(t->repo, a->relative, err);
 	if (rc < 0)
 		return rc;
 	t->done = true;
@@ -165,9 +191,12 @@ look(struct archive *a, struct stored **have, struct err *err)
 			continue;
 		rc = repository_stat(t->repo, a->relative, &st, &why);
 		if (rc == 0) {
+			/* a file that is not what it says, or a conflict, is no matter of one repository */
+			rc = need_content_id(a, err);
+			if (rc < 0)
+				return rc;
 			rc = compare(a, i, have, &why);
-			/* a conflict, or a file that is not what it says, is no matter of one repository */
-			if (rc == ERR_CONFLICT || (rc < 0 && !a->passed)) {
+			if (rc == ERR_CONFLICT) {
 				*err = why;
 				return rc;
 			}

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
@@ -12,6 +14,7 @@
 #define TEMPORARY                                                                                                              \
 	".pgcairn" /* behind PostgreSQL's name for the target: at most one is ever left, and the next try replaces it */
 #define RETRY_PAUSE_MS 500
+#define LOCK_PAUSE_MS 50
 
 struct fetch {
 	const struct op *op;
@@ -70,6 +73,36 @@ write_piece(const void *data, size_t len, void *arg, struct err *err)
 	return fs_write_all(out->fd, data, len, out->path, err);
 }
 
+/*
+ * The temporary, ours alone while we hold its lock: a recovery that was killed may have left a process that still writes there,
+ * and the bytes of two segments in one file would be delivered as one. Waiting is bounded by the process's time limit.
+ */
+static int
+open_temporary(const struct fetch *f, int *out, struct err *err)
+{
+	for (;;) {
+		FD_AUTO int fd = open(f->temporary, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		struct stat ours, there;
+
+		if (fd < 0)
+			return err_set(err, ERR_IO, errno, "create '%s'", f->temporary);
+		if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+			clock_sleep_ms(LOCK_PAUSE_MS);
+			continue;
+		}
+		if (fstat(fd, &ours) < 0)
+			return err_set(err, ERR_IO, errno, "stat '%s'", f->temporary);
+		/* renamed or removed by whoever held it before us? */
+		if (lstat(f->temporary, &there) < 0 || there.st_dev != ours.st_dev || there.st_ino != ours.st_ino)
+			continue;
+		if (ftruncate(fd, 0) < 0)
+			return err_set(err, ERR_IO, errno, "truncate '%s'", f->temporary);
+		*out = fd;
+		fd = -1;
+		return 0;
+	}
+}
+
 /* The object's bytes to the temporary; PostgreSQL's name appears only when all of it was verified. */
 static int
 deliver(struct fetch *f, struct stored *s, const char *path, struct err *err)
@@ -83,18 +116,19 @@ deliver(struct fetch *f, struct stored *s, const char *path, struct err *err)
 	if (rc == 0 && size != s->index->lengths.plain)
 		rc = err_set(err, ERR_CORRUPT, 0, "object '%s' holds other than the %llu bytes that it names", s->key,
 		    (unsigned long long)size);
+	if (rc == 0)
+		rc = open_temporary(f, &out.fd, err);
 	if (rc < 0)
 		return rc;
-	out.fd = open(f->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (out.fd < 0)
-		return err_set(err, ERR_IO, errno, "create '%s'", f->temporary);
 	rc = stored_read(s, f->op->pool, write_piece, &out, err);
-	if (close(out.fd) < 0 && rc == 0)
-		rc = err_set(err, ERR_IO, errno, "close '%s'", f->temporary);
 	if (rc == 0 && rename(f->temporary, path) < 0)
 		rc = err_set(err, ERR_IO, errno, "rename '%s' to '%s'", f->temporary, path);
 	if (rc < 0)
 		(void)unlink(f->temporary);
+	if (close(out.fd) < 0 && rc == 0) {
+		rc = err_set(err, ERR_IO, errno, "close '%s'", path);
+		(void)unlink(path);
+	}
 	return rc;
 }
 
@@ -132,7 +166,14 @@ ask(struct fetch *f, const struct config_repository *c, const char *path, struct
 		rc = layout_wal(relative, f->sysid, &f->name, err);
 	if (rc == 0)
 		rc = stored_open(&s, r, relative, kind_of(&f->name), err);
-	return rc < 0 ? rc : deliver(f, s, path, err);
+	if (rc < 0)
+		return rc;
+	rc = deliver(f, s, path, err);
+	if (rc == ERR_NOT_FOUND) { /* it was there a moment ago: whatever this is, it proves nothing */
+		rc = ERR_IO;
+		err->kind = rc;
+	}
+	return rc;
 }
 
 /* A repository that does not answer is never a miss; the hint says how to go on without it. */

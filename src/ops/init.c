@@ -10,6 +10,7 @@
 #include "ops/owner.h"
 #include "ops/place.h"
 #include "pg/control.h"
+#include "store/file.h"
 
 #define FILE_SCHEME "file://"
 
@@ -95,7 +96,7 @@ make_directories(struct init *in, struct err *err)
 
 		if (!str_starts(c->url, FILE_SCHEME))
 			continue;
-		rc = store_url_path(&path, c->url, err);
+		rc = store_file_url_path(&path, c->url, err);
 		if (rc == 0)
 			rc = owner_make_dirs(&owner, path, 0750, err);
 	}
@@ -187,7 +188,8 @@ found_all(struct init *in, struct err *err)
 	};
 	int rc = 0;
 
-	if (in->known != NULL)
+	f.known = in->known != NULL;
+	if (f.known)
 		memcpy(f.cluster, in->known->cluster, OBJECT_CLUSTER);
 	else
 		clock_random(f.cluster, OBJECT_CLUSTER);
@@ -200,6 +202,9 @@ found_all(struct init *in, struct err *err)
 		}
 		rc = repository_found_cluster(r, &f, err);
 		in->result->repositories[i].founded = rc == 0;
+		/* what the first one was found to be, all are */
+		memcpy(f.cluster, r->cluster, OBJECT_CLUSTER);
+		f.known = true;
 	}
 	return rc;
 }

@@ -21,6 +21,23 @@ owner_of(struct owner *out, const char *path, struct err *err)
 	return 0;
 }
 
+/* The directories above path that are missing: open to be passed through, whatever the mode of what will lie in them. */
+static int
+make_above(const char *path, struct err *err)
+{
+	FREE_AUTO char *above = strdup(path);
+	size_t n;
+
+	if (above == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a path");
+	for (n = strlen(above); n > 1 && above[n - 1] == '/'; n--)
+		above[n - 1] = '\0';
+	if (strrchr(above, '/') == NULL || strrchr(above, '/') == above)
+		return 0;
+	*strrchr(above, '/') = '\0';
+	return fs_make_dirs(above, 0755, err);
+}
+
 int
 owner_make_dirs(const struct owner *o, const char *path, mode_t mode, struct err *err)
 {
@@ -29,7 +46,9 @@ owner_make_dirs(const struct owner *o, const char *path, mode_t mode, struct err
 
 	if (stat(path, &st) == 0)
 		return S_ISDIR(st.st_mode) ? 0 : err_set(err, ERR_CONFIG, 0, "'%s' is not a directory", path);
-	rc = fs_make_dirs(path, mode, err);
+	rc = geteuid() == 0 ? make_above(path, err) : 0;
+	if (rc == 0)
+		rc = fs_make_dirs(path, mode, err);
 	if (rc == 0 && geteuid() == 0 && chown(path, o->uid, o->gid) < 0)
 		rc = err_set(err, ERR_IO, errno, "give '%s' to the owner of PGDATA", path);
 	return rc;

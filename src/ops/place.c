@@ -5,6 +5,7 @@
 
 #include "base/fs.h"
 #include "base/str.h"
+#include "store/file.h"
 
 #define FILE_SCHEME "file://"
 
@@ -74,7 +75,7 @@ place_check(const struct op *op, const struct config_repository *c, bool *same_d
 	*same_device = false;
 	if (!str_starts(c->url, FILE_SCHEME))
 		return 0;
-	rc = store_url_path(&path, c->url, err);
+	rc = store_file_url_path(&path, c->url, err);
 	if (rc < 0)
 		return rc;
 	t.repository = path;
@@ -107,7 +108,7 @@ place_check_target(const struct op *op, const char *pgdata, struct err *err)
 
 		if (!str_starts(c->url, FILE_SCHEME))
 			continue;
-		rc = store_url_path(&path, c->url, err);
+		rc = store_file_url_path(&path, c->url, err);
 		if (rc == 0)
 			rc = apart(pgdata, "the target", path, "repository", err);
 	}

@@ -99,26 +99,56 @@ require_free(const struct tablespace_entry *t, struct err *err)
 	return rc;
 }
 
-/* Two tablespaces in one place, or one in PGDATA, would mix files. */
+static void
+free_all(char **list, size_t n)
+{
+	for (size_t i = 0; list != NULL && i < n; i++)
+		free(list[i]);
+	free(list);
+}
+
+/* Tablespace i against PGDATA and those before it; real: where the paths lead. */
+static int
+check_place(const struct restore *r, char **real, size_t i, const char *pgdata, struct err *err)
+{
+	const struct tablespace_entry *t = &r->map.entries[i];
+	int rc = place_check_target(r->op, t->path, err);
+
+	if (rc < 0)
+		return err_wrap(err, "tablespace %" PRIu32, t->oid);
+	if (fs_is_inside(real[i], pgdata) || fs_is_inside(pgdata, real[i]))
+		return err_set(err, ERR_REFUSED, 0, "tablespace %" PRIu32 " in '%s' and PGDATA would lie inside one another",
+		    t->oid, t->path);
+	for (size_t k = 0; k < i; k++)
+		if (fs_is_inside(real[i], real[k]) || fs_is_inside(real[k], real[i]))
+			return err_set(err, ERR_REFUSED, 0,
+			    "tablespaces %" PRIu32 " and %" PRIu32
+			    " would go to one place, or inside one another: '%s' and '%s'",
+			    r->map.entries[k].oid, t->oid, r->map.entries[k].path, t->path);
+	return 0;
+}
+
+/* Two tablespaces in one place, or one in PGDATA, would mix files. Two paths can lead to one place. */
 static int
 check_map(const struct restore *r, struct err *err)
 {
 	const struct tablespace_map *m = &r->map;
+	char **real = calloc(m->n + 1, sizeof(*real));
+	FREE_AUTO char *pgdata = NULL;
+	int rc = real != NULL ? fs_real_path(r->o->pgdata, &pgdata, err)
+			      : err_set(err, ERR_NOMEM, 0, "out of memory for tablespaces");
 
-	for (size_t i = 0; i < m->n; i++) {
+	for (size_t i = 0; rc == 0 && i < m->n; i++) {
 		if (m->entries[i].path[0] != '/')
-			return err_set(err, ERR_CONFIG, 0, "the place of tablespace %" PRIu32 " is not an absolute path",
+			rc = err_set(err, ERR_CONFIG, 0, "the place of tablespace %" PRIu32 " is not an absolute path",
 			    m->entries[i].oid);
-		if (fs_is_inside(m->entries[i].path, r->o->pgdata) || fs_is_inside(r->o->pgdata, m->entries[i].path))
-			return err_set(err, ERR_REFUSED, 0, "tablespace %" PRIu32 " and PGDATA would lie inside one another",
-			    m->entries[i].oid);
-		for (size_t k = 0; k < i; k++)
-			if (strcmp(m->entries[i].path, m->entries[k].path) == 0)
-				return err_set(err, ERR_REFUSED, 0,
-				    "tablespaces %" PRIu32 " and %" PRIu32 " would go to one place", m->entries[i].oid,
-				    m->entries[k].oid);
+		if (rc == 0)
+			rc = fs_real_path(m->entries[i].path, &real[i], err);
+		if (rc == 0)
+			rc = check_place(r, real, i, pgdata, err);
 	}
-	return 0;
+	free_all(real, m->n);
+	return rc;
 }
 
 static int

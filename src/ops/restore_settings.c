@@ -138,7 +138,9 @@ restore_auto_conf(const char *old, size_t old_len, const struct restore_options 
     const char *restore_command, struct buf *out, struct err *err)
 {
 	static const char *const clears[] = {"recovery_target", "recovery_target_lsn", "recovery_target_name",
-	    "recovery_target_time", "recovery_target_xid", "primary_conninfo", "primary_slot_name"};
+	    "recovery_target_time", "recovery_target_xid", "primary_conninfo", "primary_slot_name",
+	    /* it would remove from the archive of the original what this copy needs no more */
+	    "archive_cleanup_command"};
 	char when[40], timeline[16] = "current";
 	int rc = keep_lines(old, old_len, o->adopt, out, err);
 

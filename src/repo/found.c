@@ -1,6 +1,7 @@
 /*
  * Making a repository and a cluster's folder in it. Order: the marker; then recipients and lineage; the signers record last,
- * since its presence is what says that the folder is complete. A founding that was killed is completed by doing it again.
+ * since its presence is what says that the folder is complete. A founding that was killed is completed by doing it again, and
+ * two at once come to the same.
  */
 #include <inttypes.h>
 #include <sodium.h>
@@ -93,15 +94,47 @@ repository_put_record(struct repository *r, const char *relative, uint8_t kind, 
 	return rc < 0 ? err_wrap(err, "write '%s' to repository '%s'", relative, r->name) : 0;
 }
 
-/* A record of a founding: one that is there already, from a founding that was killed, is left as it is. */
+/*
+ * A record that is there already is of this host's founding that was killed, or of one that goes on at this moment: then it
+ * says the same, and the first of them which cluster this is. Whatever else is there may be somebody's only way to his data,
+ * and is never taken away.
+ */
 static int
-found_record(struct repository *r, const char *folder, const json_t *o, const struct signing_key *signer, struct err *err)
+join_founding(
+    struct repository *r, const char *name, const json_t *o, const struct cluster_founding *f, bool *joined, struct err *err)
+{
+	STORED_AUTO struct stored *s = NULL;
+	int rc = stored_open_record(&s, r, name, true, err);
+
+	if (rc < 0)
+		return rc;
+	if (!*joined && !f->known)
+		memcpy(r->cluster, s->index->header.cluster, OBJECT_CLUSTER);
+	*joined = true;
+	if (memcmp(s->index->signer, f->signer->public_key, KEY_BYTES) == 0 &&
+	    memcmp(s->index->header.cluster, r->cluster, OBJECT_CLUSTER) == 0 && (o == NULL || json_equal(s->clear, o)))
+		return repository_settle(r, name, err);
+	err_set(err, ERR_REFUSED, 0, "'%s' in repository '%s' is of another founding of cluster '%s', which was not completed",
+	    s->key, r->name, r->cluster_name);
+	return err_hint(err,
+	    "does another host run init just now? if not, and clusters/%s there holds neither wal nor backup, remove it and "
+	    "run init again",
+	    r->cluster_name);
+}
+
+/* joined: whether an earlier record was found instead of made. */
+static int
+found_record(
+    struct repository *r, const char *folder, const json_t *o, const struct cluster_founding *f, bool *joined, struct err *err)
 {
 	char name[OBJECT_NAME_MAX];
 	int rc = layout_record(name, folder, 0, err);
 
 	if (rc == 0)
-		rc = repository_put_record(r, name, OBJECT_RECORD, o, signer, err);
+		rc = repository_put_record(r, name, OBJECT_RECORD, o, f->signer, err);
+	if (rc == ERR_EXISTS)
+		return join_founding(r, name, strcmp(folder, "signers") != 0 ? o : NULL, f, joined, err);
+	*joined = true; /* what follows belongs to what was made */
 	return rc;
 }
 
@@ -162,25 +195,12 @@ lineage_record(const struct lineage_entry *e)
 	return o;
 }
 
-/* Records of a founding that was killed carry another cluster id or signer: they are in the way and nothing depends on them. */
-static int
-clear_unfinished(struct repository *r, const char *folder, struct err *err)
-{
-	char name[OBJECT_NAME_MAX], key[STORE_KEY_MAX];
-	int rc = layout_record(name, folder, 0, err);
-
-	if (rc == 0)
-		rc = layout_key(key, r->cluster_name, name, err);
-	if (rc == 0)
-		rc = store_remove(r->store, key, err);
-	return rc == ERR_NOT_FOUND ? 0 : rc;
-}
-
 int
 repository_found_cluster(struct repository *r, const struct cluster_founding *f, struct err *err)
 {
 	JSON_AUTO json_t *lineage = lineage_record(&f->lineage), *recipients = recipients_record(f);
 	JSON_AUTO json_t *signers = signer_list(f->signer->public_key, f->signer_name);
+	bool joined = false;
 	int rc;
 
 	if (lineage == NULL || recipients == NULL || signers == NULL)
@@ -188,15 +208,11 @@ repository_found_cluster(struct repository *r, const struct cluster_founding *f,
 	if (r->has_cluster)
 		return err_set(err, ERR_EXISTS, 0, "repository '%s' holds cluster '%s' already", r->name, r->cluster_name);
 	memcpy(r->cluster, f->cluster, OBJECT_CLUSTER);
-	rc = clear_unfinished(r, "recipients", err);
+	rc = found_record(r, "recipients", recipients, f, &joined, err);
 	if (rc == 0)
-		rc = clear_unfinished(r, "lineage", err);
+		rc = found_record(r, "lineage", lineage, f, &joined, err);
 	if (rc == 0)
-		rc = found_record(r, "recipients", recipients, f->signer, err);
-	if (rc == 0)
-		rc = found_record(r, "lineage", lineage, f->signer, err);
-	if (rc == 0)
-		rc = found_record(r, "signers", signers, f->signer, err);
+		rc = found_record(r, "signers", signers, f, &joined, err);
 	return rc;
 }
 

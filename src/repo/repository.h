@@ -89,12 +89,14 @@ int repository_put_record(struct repository *r, const char *relative, uint8_t ki
 /* The records that make a cluster's folder: lineage, recipients, signers; written in that order, the signers last. */
 struct cluster_founding {
 	uint8_t cluster[OBJECT_CLUSTER];
+	bool known; /* the cluster is in other repositories under this id; else a founding that was begun may have another */
 	struct lineage_entry lineage;
 	const struct recipients *recipients; /* NULL: not encrypted */
 	const uint8_t *comparison_key;
 	const struct signing_key *signer;
 	const char *signer_name;
 };
+/* r->cluster is the id then. ERR_REFUSED when another founding was begun there and not completed. */
 int repository_found_cluster(struct repository *r, const struct cluster_founding *f, struct err *err);
 
 /* Enrol another signer, signed by one that is enrolled. */

@@ -147,6 +147,14 @@ stored_read(struct stored *s, struct worker_pool *pool, int (*each)(const void *
 	return rc < 0 ? err_wrap(err, "object '%s' in repository '%s'", s->key, s->repo->name) : 0;
 }
 
+int
+stored_check(struct stored *s, struct err *err)
+{
+	int rc = object_frames_check(s->index, &s->input, err);
+
+	return rc < 0 ? err_wrap(err, "object '%s' in repository '%s'", s->key, s->repo->name) : 0;
+}
+
 /* Copies [at, end) without a check of its own; the frames were or will be checked by their digests. */
 static int
 copy_range(struct stored *s, uint8_t *piece, uint64_t at, uint64_t end, struct sink *to, struct err *err)

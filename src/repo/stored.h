@@ -50,6 +50,9 @@ int stored_sealed(struct stored *s, json_t **out, struct err *err);
 int stored_read(struct stored *s, struct worker_pool *pool,
     int (*each)(const void *data, size_t len, void *arg, struct err *err), void *arg, struct err *err);
 
+/* Reads all stored frames and checks their digests, which takes no key. */
+int stored_check(struct stored *s, struct err *err);
+
 /* The stored bytes as they are into a sink, every frame digest checked on the way; finishes nothing. */
 int stored_copy(struct stored *s, struct sink *to, struct err *err);
 

@@ -144,7 +144,7 @@ still_open(const struct open_epoch *e, const struct writer *w, uint64_t sysid, t
 	       segno >= e->first_segno && segno - e->first_segno < EPOCH_SEGMENTS && same_recipients(e, &w->recipients);
 }
 
-/* Put the key into every target that is not known to have it. True in *changed when the list grew. */
+/* Put the key into every target that does not have it. True in *changed when the list grew. */
 static int
 publish(struct writer *w, struct fanout *f, struct open_epoch *e, const struct epoch *epoch, bool *changed, struct err *err)
 {
@@ -156,16 +156,27 @@ publish(struct writer *w, struct fanout *f, struct open_epoch *e, const struct e
 		return rc;
 	for (size_t i = 0; i < f->n; i++) {
 		struct fanout_target *t = &f->targets[i];
+		struct store_stat st;
+		bool known;
 
-		if (t->failed || is_published(e, t->repo->id))
+		if (t->failed)
 			continue;
-		rc = repository_put_record(t->repo, name, OBJECT_EPOCH_KEY, e->record, &w->signing, &one);
+		known = is_published(e, t->repo->id);
+		/* what was put there may be gone, with the directory that was replaced by an older copy: ask, for without its
+		 * key a segment is lost */
+		rc = known ? repository_stat(t->repo, name, &st, &one) : ERR_NOT_FOUND;
+		if (rc == 0)
+			continue;
+		if (rc == ERR_NOT_FOUND)
+			rc = repository_put_record(t->repo, name, OBJECT_EPOCH_KEY, e->record, &w->signing, &one);
 		if (rc == ERR_EXISTS) /* an earlier process put it and died before it could say so */
 			rc = repository_settle(t->repo, name, &one);
 		if (rc < 0) {
 			fanout_fail(f, i, &one);
 			continue;
 		}
+		if (known)
+			continue;
 		if (json_array_append_new(e->published, json_string(t->repo->id)) < 0)
 			return err_set(err, ERR_NOMEM, 0, "out of memory for the epoch's state");
 		*changed = true;

@@ -13,6 +13,9 @@
 
 #include "store/store.h"
 
+/* The directory that a file:// URL names, its %XX decoded; a new string. ERR_CONFIG for any other URL. */
+int store_file_url_path(char **out, const char *url, struct err *err);
+
 /* path is absolute. ERR_NOT_FOUND never comes from here: a root that is not there is ERR_IO with a hint. */
 int store_file_open(struct store **out, const char *path, bool create, struct err *err);
 

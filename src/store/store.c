@@ -91,7 +91,7 @@ decode(char *path, const char *url, struct err *err)
 }
 
 int
-store_url_path(char **out, const char *url, struct err *err)
+store_file_url_path(char **out, const char *url, struct err *err)
 {
 	FREE_AUTO char *path = NULL;
 	int rc;
@@ -110,17 +110,16 @@ store_url_path(char **out, const char *url, struct err *err)
 	if (path == NULL)
 		return err_set(err, ERR_NOMEM, 0, "out of memory to open '%s'", url);
 	rc = decode(path, url, err);
-	if (rc < 0)
-		return rc;
-	*out = STEAL(path);
-	return 0;
+	if (rc == 0)
+		*out = STEAL(path);
+	return rc;
 }
 
 int
 store_open(struct store **out, const char *url, bool create, struct err *err)
 {
 	FREE_AUTO char *path = NULL;
-	int rc = store_url_path(&path, url, err);
+	int rc = store_file_url_path(&path, url, err);
 
 	return rc < 0 ? rc : store_file_open(out, path, create, err);
 }

@@ -154,7 +154,4 @@ int store_put_bytes(struct store *s, const char *key, const void *data, size_t l
  */
 int store_open(struct store **out, const char *url, bool create, struct err *err);
 
-/* The directory that a file:// URL means. A new string; ERR_CONFIG for another scheme. */
-int store_url_path(char **out, const char *url, struct err *err);
-
 #endif

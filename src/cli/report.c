@@ -1,0 +1,67 @@
+#include "cli/report.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "cli/output.h"
+
+void
+report_text(json_t *o, const char *member, const char *text)
+{
+	json_t *value = json_string(text);
+	char plain[2048];
+	size_t n = 0;
+
+	if (value == NULL) {
+		for (; text[n] != '\0' && n < sizeof(plain) - 1; n++)
+			plain[n] = (signed char)text[n] < 0 ? '?' : text[n];
+		plain[n] = '\0';
+		value = json_string(plain);
+	}
+	json_object_set_new(o, member, value);
+}
+
+void
+report_number(json_t *o, const char *member, uint64_t n)
+{
+	json_object_set_new(o, member, json_integer((json_int_t)n));
+}
+
+void
+report_lsn(json_t *o, const char *member, lsn_t lsn)
+{
+	char text[LSN_TEXT];
+
+	lsn_format(text, lsn);
+	json_object_set_new(o, member, json_string(text));
+}
+
+void
+report_time(json_t *o, const char *member, int64_t us)
+{
+	char text[32];
+
+	clock_format_utc(text, sizeof(text), us);
+	json_object_set_new(o, member, json_string(text));
+}
+
+json_t *
+report_err(const struct err *err)
+{
+	json_t *o = json_object();
+
+	report_text(o, "kind", err_kind_name(err->kind));
+	report_text(o, "message", err->msg);
+	if (err->hint[0] != '\0')
+		report_text(o, "hint", err->hint);
+	return o;
+}
+
+int
+report_print(struct buf *text, struct err *err)
+{
+	for (size_t i = 0; i < text->len; i++)
+		if ((text->data[i] < ' ' && text->data[i] != '\n') || text->data[i] == 127)
+			text->data[i] = '?';
+	return output_text(text, err);
+}

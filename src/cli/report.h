@@ -1,0 +1,20 @@
+/* Members of a JSON report, as every verb writes them: LSNs as PostgreSQL prints them, times in RFC 3339, UTC. */
+#ifndef PGCAIRN_CLI_REPORT_H
+#define PGCAIRN_CLI_REPORT_H
+
+#include "base/json.h"
+#include "pg/lsn.h"
+
+/* Memory that is out shows when the report is printed: jansson then gives NULL or leaves the member out. */
+void report_text(json_t *o, const char *member, const char *text); /* bytes that are not UTF-8 are shown as '?' */
+void report_number(json_t *o, const char *member, uint64_t n);
+void report_lsn(json_t *o, const char *member, lsn_t lsn);
+void report_time(json_t *o, const char *member, int64_t us);
+
+/* Text to standard output. Names in it may come from a repository: what a terminal would obey is shown as '?'. */
+int report_print(struct buf *text, struct err *err);
+
+/* {"kind", "message", "hint"} */
+json_t *report_err(const struct err *err);
+
+#endif

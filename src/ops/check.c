@@ -1,0 +1,108 @@
+#include "ops/check.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+
+#include "ops/check_work.h"
+
+const char *
+check_severity_name(enum check_severity s)
+{
+	static const char *const names[] = {"ok", "note", "warning", "critical"};
+
+	return names[s];
+}
+
+void
+check_add(struct check *c, enum check_severity severity, const char *name, const char *repository, const char *remedy,
+    const char *fmt, ...)
+{
+	struct check_result *r = c->result;
+	struct check_finding *more = realloc(r->list, (r->n + 1) * sizeof(*more)), *f;
+	va_list ap;
+
+	if (more == NULL) {
+		c->failed = true;
+		return;
+	}
+	r->list = more;
+	f = &more[r->n++];
+	*f = (struct check_finding){.severity = severity, .check = name};
+	(void)snprintf(f->repository, sizeof(f->repository), "%s", repository);
+	(void)snprintf(f->remedy, sizeof(f->remedy), "%s", remedy != NULL ? remedy : "");
+	va_start(ap, fmt);
+	(void)vsnprintf(f->what, sizeof(f->what), fmt, ap);
+	va_end(ap);
+	r->count[severity]++;
+	if (severity > CHECK_NOTE && severity > r->worst)
+		r->worst = severity;
+}
+
+void
+check_add_err(struct check *c, enum check_severity severity, const char *name, const char *repository, const struct err *err)
+{
+	check_add(c, severity, name, repository, err->hint, "%s", err->msg);
+}
+
+void
+check_format_age(char *out, size_t size, int64_t seconds)
+{
+	if (seconds < 120)
+		(void)snprintf(out, size, "%" PRId64 " s", seconds);
+	else if (seconds < 7200)
+		(void)snprintf(out, size, "%" PRId64 " min", seconds / 60);
+	else if (seconds < 48 * 3600)
+		(void)snprintf(out, size, "%" PRId64 " h", seconds / 3600);
+	else
+		(void)snprintf(out, size, "%" PRId64 " days", seconds / 86400);
+}
+
+/* What this host's settings and keys say by themselves. */
+static void
+check_host(struct check *c)
+{
+	const struct config *cfg = c->op->config;
+	IDENTITY_AUTO struct identity *id = NULL;
+	struct err why = {0};
+	int rc = identity_read_file(&id, cfg->identity, &why);
+
+	if (rc == 0)
+		check_add(c, CHECK_NOTE, "identity", "", "keep it only where backups are read",
+		    "the identity is on this host: who takes the host reads the backups");
+	else if (rc == ERR_NOT_FOUND)
+		check_add(c, CHECK_OK, "identity", "", NULL, "no identity on this host");
+	else
+		check_add_err(c, CHECK_NOTE, "identity", "", &why);
+	if (cfg->retention_window_ms == 0 && cfg->retention_minimum == 0)
+		check_add(c, CHECK_NOTE, "retention", "", "set [retention] window", "no [retention]: nothing is ever deleted");
+}
+
+int
+check_run(const struct op *op, const struct check_options *o, struct check_result *result, struct err *err)
+{
+	struct check_result r = {.backup_age_s = -1, .ready = -1};
+	struct check c = {.op = op, .options = o, .result = &r};
+	int rc = info_collect(op, &c.info, err);
+
+	if (rc == 0) {
+		check_host(&c);
+		check_repositories(&c);
+		check_server(&c);
+		if (c.failed)
+			rc = err_set(err, ERR_NOMEM, 0, "out of memory for findings");
+	}
+	info_free(&c.info);
+	if (rc < 0) {
+		check_result_free(&r);
+		return rc;
+	}
+	*result = r;
+	return 0;
+}
+
+void
+check_result_free(struct check_result *r)
+{
+	free(r->list);
+	*r = (struct check_result){0};
+}

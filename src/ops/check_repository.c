@@ -1,0 +1,201 @@
+/* The repositories, one by one: that they open, that this host may write, and what lies in them. */
+#include <inttypes.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "ops/check_work.h"
+#include "ops/place.h"
+
+#define SPACE_WARNING 10 /* per cent free */
+#define SPACE_CRITICAL 3
+
+static void
+check_space(struct check *c, const struct info_repository *r)
+{
+	uint64_t percent;
+	char text[16];
+
+	if (!r->has_space || r->total_bytes == 0)
+		return;
+	percent = (uint64_t)((double)r->free_bytes / (double)r->total_bytes * 100);
+	str_from_size(text, sizeof(text), r->free_bytes);
+	check_add(c,
+	    percent < SPACE_CRITICAL  ? CHECK_CRITICAL
+	    : percent < SPACE_WARNING ? CHECK_WARNING
+				      : CHECK_OK,
+	    "space", r->config->name, percent < SPACE_WARNING ? "make room, or shorten the retention" : NULL,
+	    "%s free, %" PRIu64 " %%", text, percent);
+}
+
+static void
+check_place(struct check *c, const struct info_repository *r)
+{
+	struct err err = {0};
+	bool same = false;
+
+	if (place_check(c->op, r->config, &same, &err) == ERR_REFUSED)
+		check_add_err(c, CHECK_CRITICAL, "place", r->config->name, &err);
+	else if (same)
+		check_add(c, CHECK_NOTE, "place", r->config->name, "have another repository on another disk, better elsewhere",
+		    "it is on the same file system as PGDATA: a lost disk takes both");
+	if (r->has_caps && r->caps.writer_can_delete)
+		check_add(c, CHECK_NOTE, "place", r->config->name, NULL,
+		    "this host can delete what is there: it protects against loss, not against a thief of the host");
+	if (r->has_caps && !r->caps.create_only)
+		check_add(c, CHECK_WARNING, "place", r->config->name, "use a store that refuses to overwrite",
+		    "the store does not keep an object from being overwritten");
+}
+
+static void
+check_keys(struct check *c, const struct info_repository *r, const struct writer *w)
+{
+	struct err err = {0};
+
+	if (w != NULL && writer_check(w, r->repo, &err) < 0)
+		check_add_err(c, CHECK_CRITICAL, "keys", r->config->name, &err);
+	else if (w != NULL)
+		check_add(
+		    c, CHECK_OK, "keys", r->config->name, NULL, "this host is enrolled, comparison key and recipients fit");
+	if (!r->repo->encrypted)
+		check_add(c, CHECK_WARNING, "encryption", r->config->name, "set up a repository with encryption = on",
+		    "encryption is NONE: whoever reads the repository reads the data");
+	if (!r->repo->pinned)
+		check_add(c, CHECK_NOTE, "signer", r->config->name,
+		    "copy the signers-file of the host that founded the cluster", "its first signer is trusted on first use");
+}
+
+static void
+check_age(struct check *c, const struct info_repository *r, const struct backup_entry *b)
+{
+	int64_t age = (clock_now_us() - b->head.stop_time_us) / 1000000;
+	int64_t limit = c->op->config->backup_max_age_ms / 1000;
+	enum check_severity s = age > 2 * limit ? CHECK_CRITICAL : age > limit ? CHECK_WARNING : CHECK_OK;
+	char text[32], most[32];
+
+	if (age < 0)
+		age = 0;
+	if (c->result->backup_age_s < 0 || age < c->result->backup_age_s)
+		c->result->backup_age_s = age;
+	check_format_age(text, sizeof(text), age);
+	check_format_age(most, sizeof(most), limit);
+	check_add(c, s, "backup", r->config->name,
+	    s == CHECK_OK ? NULL : "run pgcairn backup; does its timer still run? [check] backup-max-age is the limit",
+	    "the newest backup, %s, is %s old; at most %s are wanted", b->label, text, most);
+}
+
+static void
+check_backups(struct check *c, const struct info_repository *r)
+{
+	const struct backup_entry *newest = info_newest_backup(r);
+
+	for (size_t i = 0; i < r->backups.n; i++)
+		if (r->backups.list[i].damaged)
+			check_add(c, CHECK_CRITICAL, "backup", r->config->name, "see what is left: pgcairn verify",
+			    "the manifest of backup %s is damaged: %s", r->backups.list[i].label, r->backups.list[i].err.msg);
+	if (newest == NULL) {
+		check_add(c, CHECK_CRITICAL, "backup", r->config->name, "take one: pgcairn backup --full",
+		    "there is no backup: nothing can be restored from here");
+		return;
+	}
+	check_age(c, r, newest);
+	if (newest->head.bad_pages > 0)
+		check_add(c, CHECK_CRITICAL, "pages", r->config->name,
+		    "repair or restore the relations that backup named; see its log",
+		    "the newest backup, %s, has %" PRIu64 " pages that fail their checksum", newest->label,
+		    newest->head.bad_pages);
+	if (!r->usable[newest - r->backups.list])
+		check_add(c, CHECK_CRITICAL, "wal", r->config->name, "pgcairn verify names what is missing; take a new backup",
+		    "the newest backup, %s, lacks WAL and cannot be restored from here alone", newest->label);
+}
+
+/* A gap in front of the newest backup spoils what is older; one behind it spoils what is to come. */
+static bool
+is_behind_newest(const struct info_repository *r, const struct wal_gap *g)
+{
+	const struct backup_entry *newest = info_newest_backup(r);
+	struct wal_name name;
+
+	return newest == NULL || !wal_name_parse(g->first, &name) ||
+	       wal_name_segno(&name, newest->head.segment_size) >= newest->head.start_lsn / newest->head.segment_size;
+}
+
+static void
+check_wal(struct check *c, const struct info_repository *r)
+{
+	for (size_t i = 0; i < r->windows.n_gaps; i++) {
+		const struct wal_gap *g = &r->windows.gaps[i];
+
+		check_add(c, is_behind_newest(r, g) ? CHECK_CRITICAL : CHECK_WARNING, "gap", r->config->name,
+		    "copy the segments from a repository that has them, or take a new backup: recovery cannot cross the gap",
+		    "timeline %" PRIu32 ", %s: %s", g->timeline, g->first, g->what);
+	}
+	for (size_t i = 0; i < r->n_conflicts; i++)
+		check_add(c, CHECK_CRITICAL, "conflict", r->config->name,
+		    "find the server that is not the cluster and stop its archiving",
+		    "other content came for %s and is kept as %s", r->conflicts[i].object, r->conflicts[i].content_id);
+}
+
+static bool
+is_behind(const struct info_repository *a, const struct info_repository *b)
+{
+	return a->newest_timeline != b->newest_timeline ? a->newest_timeline < b->newest_timeline
+							: a->newest_segno < b->newest_segno;
+}
+
+/* One that lacks the newest segment of another. */
+static void
+check_lag(struct check *c, const struct info_repository *r)
+{
+	const struct info_repository *ahead = r;
+
+	for (size_t i = 0; i < c->info.n; i++) {
+		const struct info_repository *other = &c->info.repositories[i];
+
+		if (other->state == INFO_OK && is_behind(ahead, other))
+			ahead = other;
+	}
+	if (ahead != r)
+		check_add(c, CHECK_WARNING, "lag", r->config->name,
+		    "see the server's log for why it fails, and copy what it lacks",
+		    "its newest segment is %s, repository '%s' has %s", r->newest[0] != '\0' ? r->newest : "none",
+		    ahead->config->name, ahead->newest);
+}
+
+static void
+check_one(struct check *c, const struct info_repository *r, const struct writer *w)
+{
+	const char *name = r->config->name;
+
+	switch (r->state) {
+	case INFO_LOST:
+		check_add(c, CHECK_NOTE, "repository", name, NULL, "it is given up: state = lost");
+		return;
+	case INFO_UNREACHABLE:
+		check_add_err(c, CHECK_CRITICAL, "repository", name, &r->err);
+		return;
+	case INFO_EMPTY:
+		check_add(c, CHECK_CRITICAL, "repository", name, "run: pgcairn init", "it does not know this cluster");
+		return;
+	case INFO_OK:
+		break;
+	}
+	check_add(c, CHECK_OK, "repository", name, NULL, "it opens; id %s", r->repo->id);
+	check_keys(c, r, w);
+	check_place(c, r);
+	check_space(c, r);
+	check_backups(c, r);
+	check_wal(c, r);
+	check_lag(c, r);
+}
+
+void
+check_repositories(struct check *c)
+{
+	WRITER_AUTO struct writer *w = NULL;
+	struct err err = {0};
+
+	if (op_open_writer(c->op, &w, &err) < 0)
+		check_add_err(c, CHECK_CRITICAL, "keys", "", &err);
+	for (size_t i = 0; i < c->info.n; i++)
+		check_one(c, &c->info.repositories[i], w);
+}

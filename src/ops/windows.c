@@ -1,0 +1,196 @@
+#include "ops/windows.h"
+
+#include <inttypes.h>
+
+void
+windows_free(struct windows *w)
+{
+	free(w->list);
+	free(w->gaps);
+	*w = (struct windows){0};
+}
+
+/* Room for one more element. */
+static int
+room(void **list, size_t n, size_t size, struct err *err)
+{
+	void *more = realloc(*list, (n + 1) * size);
+
+	if (more == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for windows and gaps");
+	*list = more;
+	return 0;
+}
+
+/* The same hole is met once on every path that leads through it. */
+static bool
+known_gap(const struct windows *w, const char *first)
+{
+	for (size_t i = 0; i < w->n_gaps; i++)
+		if (strcmp(w->gaps[i].first, first) == 0)
+			return true;
+	return false;
+}
+
+static int
+add_gap(struct windows *w, const struct wal_set *set, timeline_t timeline, uint64_t first, uint64_t missing, const char *what,
+    struct err *err)
+{
+	struct wal_gap g = {.timeline = timeline, .missing = missing};
+
+	wal_segment_name(g.first, timeline, first, set->segment_size);
+	wal_segment_name(g.last, timeline, missing > 0 ? first + missing - 1 : first, set->segment_size);
+	if (known_gap(w, g.first))
+		return 0;
+	if (what != NULL)
+		(void)snprintf(g.what, sizeof(g.what), "%s", what);
+	else
+		(void)snprintf(g.what, sizeof(g.what), "%" PRIu64 " segment%s missing, %s%s%s", missing,
+		    missing == 1 ? " is" : "s are", g.first, missing == 1 ? "" : " to ", missing == 1 ? "" : g.last);
+	if (room((void **)&w->gaps, w->n_gaps, sizeof(*w->gaps), err) < 0)
+		return ERR_NOMEM;
+	w->gaps[w->n_gaps++] = g;
+	return 0;
+}
+
+/*
+ * Where a timeline begins, its first segment holds the fork. Is what leads up to it there? Where the older timeline has nothing
+ * at all, it was expired or never archived here, and nothing is known to be missing.
+ */
+static int
+fork_gaps(struct windows *w, const struct wal_set *set, const struct wal_set_timeline *t, struct err *err)
+{
+	const struct timeline_entry *parent = t->history.n > 0 ? &t->history.entries[t->history.n - 1] : NULL;
+	const struct wal_set_timeline *p = parent != NULL ? wal_set_timeline(set, parent->tli) : NULL;
+	uint64_t fork, last;
+
+	if (p == NULL || p->n == 0 || t->n == 0)
+		return 0;
+	fork = parent->switch_lsn / set->segment_size;
+	last = p->segments[p->n - 1].segno;
+	if (p->segments[0].segno > fork)
+		return 0;
+	if (last + 1 < fork && add_gap(w, set, parent->tli, last + 1, fork - last - 1, NULL, err) < 0)
+		return ERR_NOMEM;
+	if (t->segments[0].segno > fork)
+		return add_gap(w, set, t->timeline, fork, t->segments[0].segno - fork, NULL, err);
+	return 0;
+}
+
+int
+windows_gaps(struct windows *w, const struct wal_set *set, struct err *err)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		const struct wal_set_timeline *t = &set->timelines[i];
+		int rc = fork_gaps(w, set, t, err);
+
+		for (size_t k = 1; rc == 0 && k < t->n; k++) {
+			uint64_t next = t->segments[k - 1].segno + 1;
+
+			if (t->segments[k].segno > next)
+				rc = add_gap(w, set, t->timeline, next, t->segments[k].segno - next, NULL, err);
+		}
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int
+add_window(struct windows *w, const struct wal_chain *c, const struct backup_entry *b, struct err *err)
+{
+	struct window one = {.timeline = c->path->timeline, .from_lsn = b->head.stop_lsn, .to_lsn = wal_chain_end(c)};
+
+	(void)snprintf(one.backup, sizeof(one.backup), "%s", b->label);
+	one.from_time_us = one.to_time_us = b->head.stop_time_us;
+	for (size_t i = 0; i < c->n; i++) {
+		const struct wal_link *l = &c->links[i];
+
+		if (l->segno >= one.from_lsn / c->set->segment_size && l->commits > 0 && l->max_time_us > one.to_time_us)
+			one.to_time_us = l->max_time_us;
+	}
+	if (room((void **)&w->list, w->n, sizeof(*w->list), err) < 0)
+		return ERR_NOMEM;
+	w->list[w->n++] = one;
+	return 0;
+}
+
+static bool
+on_path(const struct timeline_history *path, const struct backup_entry *b)
+{
+	lsn_t end;
+
+	return timeline_switch_end(path, b->head.stop_timeline, &end) && b->head.stop_lsn <= end;
+}
+
+/* A chain that does not simply end: damage is a gap, a store that fails is an error. */
+static int
+take_break(struct windows *w, const struct wal_chain *c, struct err *err)
+{
+	int kind = c->broken.kind;
+
+	if (kind == ERR_IO || kind == ERR_RETRY || kind == ERR_NOMEM || kind == ERR_BUG) {
+		*err = c->broken;
+		return kind;
+	}
+	if (kind == 0)
+		return 0;
+	/* on which timeline the segment lies stands in the message; its number is what the next link would have had */
+	return add_gap(w, c->set, c->links[c->n - 1].timeline, c->links[c->n - 1].segno + 1, 0, c->broken.msg, err);
+}
+
+/* Backups come in the order of their stops; one that lies inside of the last chain adds no window. */
+static int
+along_path(struct windows *w, struct repository *r, const struct wal_set *set, const struct timeline_history *path,
+    const struct backup_set *backups, bool *usable, struct err *err)
+{
+	lsn_t from = 0, to = 0;
+
+	for (size_t i = 0; i < backups->n; i++) {
+		const struct backup_entry *b = &backups->list[i];
+		WAL_CHAIN_AUTO struct wal_chain *c = NULL;
+		struct err why = {0};
+		int rc;
+
+		if (b->damaged || b->head.sysid != set->sysid || !on_path(path, b))
+			continue;
+		if (to != 0 && b->head.start_lsn >= from && b->head.stop_lsn <= to) {
+			usable[i] = true;
+			continue;
+		}
+		rc = wal_chain_build(&c, &r, 1, set, path, b->head.start_lsn, 0, &why);
+		if (rc == ERR_IO || rc == ERR_RETRY || rc == ERR_NOMEM || rc == ERR_BUG) {
+			*err = why;
+			return rc;
+		}
+		if (rc < 0) {
+			rc = add_gap(w, set, timeline_of_lsn(path, b->head.start_lsn), b->head.start_lsn / set->segment_size,
+			    rc == ERR_NOT_FOUND, rc == ERR_NOT_FOUND ? NULL : why.msg, err);
+			if (rc < 0)
+				return rc;
+			continue;
+		}
+		rc = take_break(w, c, err);
+		if (rc == 0 && wal_chain_end(c) >= b->head.stop_lsn) {
+			usable[i] = true;
+			from = wal_segment_start(c->links[0].segno, set->segment_size);
+			to = wal_chain_end(c);
+			if (c->links[c->n - 1].timeline == path->timeline)
+				rc = add_window(w, c, b, err);
+		}
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+int
+windows_find(struct windows *w, struct repository *r, const struct wal_set *set, const struct backup_set *backups, bool *usable,
+    struct err *err)
+{
+	int rc = windows_gaps(w, set, err);
+
+	for (size_t i = 0; rc == 0 && i < set->n; i++)
+		rc = along_path(w, r, set, &set->timelines[i].history, backups, usable, err);
+	return rc;
+}
