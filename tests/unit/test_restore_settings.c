@@ -38,7 +38,8 @@ settings_of_an_earlier_recovery_are_dropped(void **state)
 	    "recovery_target_inclusive = off", "recovery_target_timeline = 'latest'", "recovery_target_action = 'promote'",
 	    "restore_command = 'cp x y'", "recovery_end_command = ''", "archive_cleanup_command = 'x'",
 	    "primary_conninfo = 'host=x password=y'", "primary_slot_name = 's'", "promote_trigger_file = 'f'",
-	    "  RESTORE_COMMAND\t'x'", "\tRecovery_Target_Time 'x'", "restore_command='x' # recovery"};
+	    "recovery_min_apply_delay = '8h'", "  RESTORE_COMMAND\t'x'", "\tRecovery_Target_Time 'x'",
+	    "restore_command='x' # recovery"};
 	static const char *const kept[] = {"shared_buffers = '1GB'", "# recovery_target = 'x'", "#restore_command",
 	    "recovery_prefetch = off", "restore_command_x = 'a'", "xrestore_command = 'a'", "primary_conninfo_old = ''",
 	    "archive_command = 'x'", ""};
