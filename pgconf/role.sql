@@ -12,8 +12,5 @@ CREATE ROLE pgcairn LOGIN REPLICATION CONNECTION LIMIT 8;
 -- files that lie outside the data directory travel with each backup.
 GRANT pg_read_all_settings TO pgcairn;
 
--- backup closes the segment that it ends in instead of waiting for it to fill; check closes one to see it archived.
+-- check closes a segment to see that it is archived, end to end.
 GRANT EXECUTE ON FUNCTION pg_switch_wal() TO pgcairn;
-
--- check writes a named point, so that an idle server has a segment worth closing.
-GRANT EXECUTE ON FUNCTION pg_create_restore_point(text) TO pgcairn;

@@ -80,8 +80,7 @@ may_pass(const struct wal_command *c)
 
 	if (is_segment(c))
 		return is_standby();
-	/* hearing of a miss the server takes its own copy; at the end of a recovery a failure would leave it without timeline
-	 */
+	/* hearing of a miss the server takes its own copy; a failure as recovery ends would leave it without timeline */
 	(void)snprintf(own, sizeof(own), "pg_wal/%.63s", c->arguments[0]);
 	if (access(own, F_OK) == 0)
 		return true;

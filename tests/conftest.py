@@ -25,10 +25,11 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    if not config.getoption("--all"):
-        for item in items:
-            if item.get_closest_marker("slow"):
-                item.add_marker(pytest.mark.skip(reason="slow: runs with --all"))
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow and not config.getoption("--all"):
+        print(f"{len(slow)} slow cases run with --all only")
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in set(slow)]
 
 
 @pytest.hookimpl(hookwrapper=True)

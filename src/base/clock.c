@@ -4,6 +4,8 @@
 #include <sys/random.h>
 #include <time.h>
 
+#define YEAR_9999_END INT64_C(253402300799)
+
 static int64_t
 real_now_us(void)
 {
@@ -151,10 +153,13 @@ offset(const char **p, int *minutes)
 	(*p)++;
 	if (!digits(p, 2, 0, 15, &h))
 		return false;
-	if (**p == ':')
+	if (**p == ':') {
 		(*p)++;
-	if (**p != '\0' && !digits(p, 2, 0, 59, &m))
+		if (!digits(p, 2, 0, 59, &m))
+			return false;
+	} else if (**p != '\0' && !digits(p, 2, 0, 59, &m)) {
 		return false;
+	}
 	*minutes = sign * (h * 60 + m);
 	return true;
 }
@@ -200,7 +205,10 @@ clock_parse_utc(const char *text, int64_t *us, struct err *err)
 	t = timegm(&back);
 	if (back.tm_mday != tm.tm_mday) /* the 31st of a short month */
 		goto malformed;
-	*us = ((int64_t)t - (int64_t)minutes * 60) * 1000000 + frac;
+	t -= (time_t)minutes * 60;
+	if (t > YEAR_9999_END) /* four digits are what we write, and what others read */
+		goto malformed;
+	*us = (int64_t)t * 1000000 + frac;
 	return 0;
 
 malformed:
@@ -211,7 +219,9 @@ malformed:
 struct deadline
 deadline_in_ms(int64_t ms)
 {
-	return (struct deadline){clock_monotonic_ms() + ms};
+	int64_t now = clock_monotonic_ms();
+
+	return (struct deadline){ms < INT64_MAX - now ? now + ms : INT64_MAX};
 }
 
 int64_t

@@ -52,6 +52,8 @@ findings_json(const struct verify_result *r, bool notes)
 		report_text(o, "kind", f->kind);
 		report_text(o, "what", f->what);
 		report_text(o, "remedy", f->remedy);
+		if (f->whole_in[0] != '\0')
+			report_text(o, "whole_in", f->whole_in);
 		json_array_append_new(list, o);
 	}
 	return list;
@@ -99,6 +101,8 @@ print_text(const struct verify_options *o, const struct verify_result *r, struct
 
 		rc = buf_printf(&b, err, "%s%s: %s%s%s: %s\n  remedy: %s\n", f->note ? "note: " : "", f->repository, f->kind,
 		    f->object[0] != '\0' ? " " : "", f->object, f->what, f->remedy);
+		if (rc == 0 && f->whole_in[0] != '\0')
+			rc = buf_printf(&b, err, "  repository '%s' has it whole\n", f->whole_in);
 	}
 	str_from_size(size, sizeof(size), r->bytes);
 	str_from_size(files, sizeof(files), r->file_bytes);

@@ -117,6 +117,8 @@ key_file_each(const char *path, bool is_secret, int (*each)(const char *line, si
 	if (text == NULL)
 		return err_set(err, ERR_NOMEM, 0, "out of memory for a key file");
 	rc = is_secret ? fs_read_secret(path, text, FILE_MAX, &len, err) : read_plain(path, text, &len, err);
+	if (rc == 0 && memchr(text, '\0', len) != NULL) /* what follows it would be passed over unseen */
+		rc = err_set(err, ERR_CONFIG, 0, "'%s' holds a NUL byte, which no file of keys does", path);
 	while (rc == 0 && at < len) {
 		const uint8_t *end = memchr(text + at, '\n', len - at);
 		size_t n = end != NULL ? (size_t)(end - (text + at)) : len - at;

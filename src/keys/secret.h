@@ -48,7 +48,8 @@ int key_parse(uint8_t key[KEY_BYTES], const char *type, const char *text, size_t
 
 /*
  * Lines of a key file: comments (#) and blank lines skipped, each other line "KEY [name]". each() gets the line without its
- * end; the text is wiped afterwards. ERR_NOT_FOUND when there is no file. is_secret: also refuse a file that others may read.
+ * end; the text is wiped afterwards. ERR_NOT_FOUND when there is no file, ERR_CONFIG when it holds a NUL. is_secret: also
+ * refuse a file that others may read.
  */
 int key_file_each(const char *path, bool is_secret, int (*each)(const char *line, size_t len, void *arg, struct err *err),
     void *arg, struct err *err);

@@ -157,6 +157,8 @@ compare(struct archive *a, size_t i, struct stored **have, struct err *err)
 	uint8_t theirs[CONTENT_ID];
 	int rc = stored_open(&s, t->repo, a->relative, a->source.kind, err);
 
+	if (rc == ERR_CORRUPT)
+		err_hint(err, "it is damaged: move it out of the repository, and the next try stores it again");
 	if (rc == 0)
 		rc = wal_object_content_id(s->clear, theirs, err);
 	if (rc < 0)

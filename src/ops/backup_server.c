@@ -149,6 +149,9 @@ check_archiving(struct backup_server *s, const struct log *log, struct err *err)
 		return err_hint(err, "a backup without WAL cannot be restored; set archive_mode = on and archive_command = "
 				     "'pgcairn-wal-archive %%p %%f', see pgconf/primary.conf");
 	}
+	if ((library == NULL || library[0] == '\0') && strstr(command, "pgcairn-wal-archive") == NULL)
+		log_write(log, LOG_WARN,
+		    "archive_command is not pgcairn's: the backup needs its WAL in the repositories too (%s)", command);
 	backup_server_archiver(s, failed, sizeof(failed));
 	if (failed[0] != '\0')
 		log_write(log, LOG_WARN, "archiving fails at present: %s", failed);

@@ -23,33 +23,29 @@ prepare(struct init_keys *k, struct err *err)
 	return 0;
 }
 
-/* An identity and the recipients file that goes with it. */
+/* A new identity; its recipients file follows. */
 static int
 make_identity(const struct op *op, struct init_result *result, struct err *err)
 {
 	SECRET_AUTO struct secret *s = secret_new();
-	uint8_t public_key[KEY_BYTES];
 	int rc;
 
 	if (s == NULL)
 		return err_set(err, ERR_NOMEM, 0, "out of memory for an identity");
-	crypto_box_keypair(public_key, s->bytes);
+	randombytes_buf(s->bytes, KEY_BYTES); /* any 32 bytes are an X25519 key */
 	rc = key_file_write(op->config->identity,
 	    "pgcairn identity: reads every backup of its recipient. Keep copies away from this host; without one nothing can "
 	    "be restored.",
 	    KEY_TYPE_IDENTITY, s->bytes, "", true, err);
-	if (rc < 0)
-		return rc;
-	note(result, op->config->identity);
-	result->identity_made = true;
-	rc = key_file_write(op->config->recipients_file, "pgcairn recipients: who can read. Public keys only.",
-	    KEY_TYPE_RECIPIENT, public_key, "operations", false, err);
-	if (rc == 0)
-		note(result, op->config->recipients_file);
+	if (rc == 0) {
+		note(result, op->config->identity);
+		result->identity_made = true;
+	}
 	return rc;
 }
 
-/* The recipients of an identity that the operator brought, or that an init left which was killed before it wrote them. */
+/* The recipient of an identity that was made just now, that the operator brought, or that an init left which was killed here.
+ */
 static int
 recipients_of_identity(const struct op *op, struct init_result *result, struct err *err)
 {
@@ -75,7 +71,9 @@ need_recipients(struct init_keys *k, const struct op *op, struct init_result *re
 
 	if (rc != ERR_NOT_FOUND)
 		return rc;
-	rc = access(op->config->identity, F_OK) == 0 ? recipients_of_identity(op, result, err) : make_identity(op, result, err);
+	rc = access(op->config->identity, F_OK) == 0 ? 0 : make_identity(op, result, err);
+	if (rc == 0)
+		rc = recipients_of_identity(op, result, err);
 	return rc < 0 ? rc : recipients_read_file(&k->recipients, path, err);
 }
 

@@ -216,8 +216,17 @@ op_open_fanout(const struct op *op, const struct writer *w, struct fanout **out,
 			    "repositories '%s' and '%s' hold different clusters under the name '%s'", fanout_first(f)->name,
 			    t->repo->name, op->cluster->name);
 	}
+	if (!fanout_first(f)->encrypted && fanout_first(f)->has_cluster)
+		op_warn_unencrypted(op);
 	*out = STEAL(f);
 	return 0;
+}
+
+void
+op_warn_unencrypted(const struct op *op)
+{
+	log_write(op->log, LOG_WARN, "encryption = none: whoever reads the repositories of cluster '%s' reads its data",
+	    op->cluster->name);
 }
 
 int

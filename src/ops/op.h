@@ -41,6 +41,9 @@ int op_open_fanout(const struct op *op, const struct writer *w, struct fanout **
 /* ERR_CONFIG when the policy is not met by the targets that are done; the message names those that are not. */
 int op_acknowledged(const struct op *op, const struct fanout *f, struct err *err);
 
+/* encryption = none is said by every verb that writes or reads data. */
+void op_warn_unencrypted(const struct op *op);
+
 int op_open_writer(const struct op *op, struct writer **out, struct err *err);
 
 /* With the configured identity; a missing identity file is an empty ring, other trouble with it an error. */

@@ -71,6 +71,8 @@ open_repositories(struct plan *p, const struct op *op, const struct plan_options
 	}
 	if (p->n == 0)
 		return err_set(err, ERR_CONFIG, 0, "no repository is left to restore from");
+	if (!p->repositories[0]->encrypted)
+		op_warn_unencrypted(op);
 	return 0;
 }
 

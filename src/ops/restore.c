@@ -378,7 +378,10 @@ write_session(struct restore *r, struct err *err)
 
 		if (memcmp(l->key_id, none, sizeof(none)) == 0 || (i > 0 && memcmp(l->key_id, l[-1].key_id, sizeof(none)) == 0))
 			continue;
-		rc = keyring_need(r->ring, p->repositories[__builtin_ctz(l->mask)], l->key_id, err);
+		rc = ERR_NOT_FOUND;
+		for (size_t k = 0; rc < 0 && k < p->n; k++)
+			if ((l->mask & UINT32_C(1) << k) != 0)
+				rc = keyring_need(r->ring, p->repositories[k], l->key_id, err);
 	}
 	return rc < 0 ? rc : session_write(&s, path, r->ring, err);
 }

@@ -12,7 +12,7 @@
 
 /* Settings of an earlier recovery, or of the original's standby life: a prefix ends in '*'. */
 static const char *const dropped[] = {"recovery_target*", "restore_command", "recovery_end_command", "archive_cleanup_command",
-    "primary_conninfo", "primary_slot_name", "promote_trigger_file"};
+    "primary_conninfo", "primary_slot_name", "promote_trigger_file", "recovery_min_apply_delay"};
 
 static bool
 matches(const char *pattern, const char *name, size_t len)
@@ -161,6 +161,8 @@ restore_auto_conf(const char *old, size_t old_len, const struct restore_options 
 		rc = setting(out, "recovery_target_inclusive", o->plan.target.exclusive ? "off" : "on", err);
 	if (rc == 0)
 		rc = setting(out, "recovery_target_action", action_word(o), err);
+	if (rc == 0) /* a delayed standby's copy would wait for hours */
+		rc = setting(out, "recovery_min_apply_delay", "0", err);
 	if (rc == 0)
 		rc = setting(out, "restore_command", restore_command, err);
 	if (rc == 0)

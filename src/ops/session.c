@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <sodium.h>
+#include <sys/stat.h>
 
 #include "base/fs.h"
 #include "base/str.h"
@@ -105,19 +106,30 @@ parse(struct session *s, const uint8_t *text, size_t len, struct keyring *ring, 
 	return rc < 0 ? rc : read_keys(o, ring, err);
 }
 
+/* Locked memory is dear, and this runs once a segment: as much as the file has, and one byte to see that it did not grow. */
+static size_t
+size_of(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0 || st.st_size < 0 || (uint64_t)st.st_size >= SESSION_MAX)
+		return SESSION_MAX;
+	return (size_t)st.st_size + 1;
+}
+
 int
 session_read(struct session **out, const char *path, struct keyring *ring, struct err *err)
 {
 	SESSION_AUTO struct session *s = calloc(1, sizeof(*s));
-	uint8_t *text = sodium_malloc(SESSION_MAX);
-	size_t len;
+	size_t len, room = size_of(path);
+	uint8_t *text = sodium_malloc(room);
 	int rc;
 
 	if (s == NULL || text == NULL) {
 		sodium_free(text);
 		return err_set(err, ERR_NOMEM, 0, "out of memory for a session");
 	}
-	rc = fs_read_secret(path, text, SESSION_MAX, &len, err);
+	rc = fs_read_secret(path, text, room, &len, err);
 	if (rc == 0)
 		rc = parse(s, text, len, ring, err);
 	sodium_free(text);

@@ -148,7 +148,7 @@ take_key(const struct store_entry *e, void *arg, struct err *err)
 struct job {
 	struct worker_job base;
 	struct verify_work *work;
-	const struct verify_object *object;
+	struct verify_object *object;
 	const struct backup_entry *backup;
 };
 
@@ -320,6 +320,7 @@ take_repository(struct verify_work *w, const struct identity *identity, struct k
 	if (rc == ERR_NOMEM)
 		return rc;
 	forget_findings(w->result, n, n_wrong);
+	w->unread = true;
 	if (rc == ERR_CORRUPT || rc == ERR_AUTH) {
 		verify_find_err(w, "", err);
 		w->result->opened++;
@@ -327,20 +328,6 @@ take_repository(struct verify_work *w, const struct identity *identity, struct k
 	}
 	verify_find(w, "", "unreachable", "make it reachable, or set state = lost when it is gone for good", "%s", err->msg);
 	return 0;
-}
-
-static int
-compare_findings(const void *x, const void *y)
-{
-	const struct verify_finding *a = x, *b = y;
-	int by;
-
-	if (a->place != b->place)
-		return a->place < b->place ? -1 : 1;
-	by = strcmp(a->object, b->object);
-	if (by == 0)
-		by = strcmp(a->kind, b->kind);
-	return by != 0 ? by : strcmp(a->what, b->what);
 }
 
 /* What opens and compares contents, as far as this host has it. */
@@ -373,37 +360,62 @@ gather_means(const struct op *op, struct means *m, struct verify_result *r, stru
 	return 0;
 }
 
-static int
-run(const struct op *op, const struct verify_options *o, const struct means *m, struct verify_result *r, struct err *err)
+/* Does the label stand in a repository at all? */
+static bool
+knows_label(const struct verify_work *w, const char *label)
 {
+	for (size_t i = 0; i < w->backups.n; i++)
+		if (strcmp(w->backups.list[i].label, label) == 0)
+			return true;
+	return false;
+}
+
+static int
+run_repositories(struct verify_work *works, const struct means *m, struct err *err)
+{
+	const struct op *op = works[0].op;
+	const char *label = works[0].options->label;
 	struct err last = {.kind = ERR_CONFIG, .msg = "no active repository is configured"};
-	bool known = false;
+	bool known = label == NULL;
 
 	for (size_t i = 0; i < op->config->n_repositories; i++) {
-		struct verify_work w = {.op = op, .options = o, .place = i, .comparison = m->comparison, .result = r};
-		int rc;
-
 		if (op->config->repositories[i].state == CONFIG_REPOSITORY_LOST)
 			continue;
-		pthread_mutex_init(&w.lock, NULL);
-		rc = take_repository(&w, m->identity, m->ring, &last);
-		known |= o->label == NULL || w.only != NULL;
-		for (size_t k = 0; o->label != NULL && k < w.backups.n; k++)
-			known |= strcmp(w.backups.list[k].label, o->label) == 0;
-		work_free(&w);
-		if (rc < 0) {
+		if (take_repository(&works[i], m->identity, m->ring, &last) < 0) {
 			*err = last;
-			return rc;
+			return last.kind;
 		}
+		known = known || knows_label(&works[i], label);
 	}
-	if (r->opened == 0) {
+	if (works[0].result->opened == 0) {
 		*err = last;
 		return last.kind;
 	}
 	if (known)
 		return 0;
-	err_set(err, ERR_CONFIG, 0, "no repository has a backup '%s'", o->label);
+	err_set(err, ERR_CONFIG, 0, "no repository has a backup '%s'", label);
 	return err_hint(err, "pgcairn info lists what there is");
+}
+
+static int
+run(const struct op *op, const struct verify_options *o, const struct means *m, struct verify_result *r, struct err *err)
+{
+	size_t n = op->config->n_repositories;
+	FREE_AUTO struct verify_work *works = calloc(n + 1, sizeof(*works));
+	int rc;
+
+	if (works == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for repositories");
+	for (size_t i = 0; i < n; i++) {
+		works[i] = (struct verify_work){.op = op, .options = o, .place = i, .comparison = m->comparison, .result = r};
+		pthread_mutex_init(&works[i].lock, NULL);
+	}
+	rc = run_repositories(works, m, err);
+	if (rc == 0)
+		verify_compare(works, n, r);
+	for (size_t i = 0; i < n; i++)
+		work_free(&works[i]);
+	return rc;
 }
 
 int
@@ -423,8 +435,6 @@ verify_run(const struct op *op, const struct verify_options *o, struct verify_re
 		verify_result_free(&r);
 		return rc;
 	}
-	if (r.n > 0)
-		qsort(r.list, r.n, sizeof(*r.list), compare_findings);
 	r.elapsed_ms = clock_monotonic_ms() - began;
 	*result = r;
 	return 0;

@@ -27,7 +27,8 @@ struct verify_finding {
 	char object[STORE_KEY_MAX]; /* relative name; "" for the repository itself */
 	const char *kind;           /* a word: damaged, missing, pin, join, gap, ... */
 	const char *remedy;
-	bool note; /* nothing is lost */
+	bool note;                       /* nothing is lost */
+	char whole_in[LAYOUT_LABEL_MAX]; /* a repository that has the object with nothing wrong found; "" when there is none */
 	char what[1024];
 };
 

@@ -308,7 +308,7 @@ open_object(
 }
 
 static int
-check(struct verify_work *w, const struct verify_object *o, const struct verify_name *name, struct err *err)
+check(struct verify_work *w, struct verify_object *o, const struct verify_name *name, struct err *err)
 {
 	STORED_AUTO struct stored *s = NULL;
 	bool read = verify_in_subset(w, o->relative), open = false;
@@ -329,6 +329,8 @@ check(struct verify_work *w, const struct verify_object *o, const struct verify_
 		rc = check_wal(w, name, s, read, open, err);
 	else if (rc == 0 && read)
 		rc = object_frames_check(s->index, &s->input, err);
+	if (rc == 0 && (name->class == VERIFY_SEGMENT || name->class == VERIFY_HISTORY))
+		o->has_content = wal_object_content_id(s->clear, o->content_id, NULL) == 0;
 	pthread_mutex_lock(&w->lock);
 	w->result->read += read;
 	w->result->decrypted += read && open && s->index->header.cipher != OBJECT_CIPHER_NONE;
@@ -338,7 +340,7 @@ check(struct verify_work *w, const struct verify_object *o, const struct verify_
 }
 
 void
-verify_object(struct verify_work *w, const struct verify_object *o)
+verify_object(struct verify_work *w, struct verify_object *o)
 {
 	struct verify_name name;
 	struct err err = {0};

@@ -11,6 +11,8 @@
 struct verify_object {
 	char *relative;
 	uint64_t size;
+	bool has_content; /* WAL that opens: */
+	uint8_t content_id[CONTENT_ID];
 };
 
 enum verify_class {
@@ -38,7 +40,8 @@ struct verify_work {
 	const struct op *op;
 	const struct verify_options *options;
 	size_t place;
-	struct repository *repo;
+	struct repository *repo;         /* NULL: lost, or it did not open */
+	bool unread;                     /* it vanished meanwhile: nothing is known of it */
 	struct keyring *ring;            /* NULL: nothing is opened */
 	const struct secret *comparison; /* NULL: content ids cannot be compared */
 	struct verify_object *objects;   /* by byte order of their names */
@@ -68,13 +71,20 @@ bool verify_selected(const struct verify_work *w, const struct verify_name *name
 void verify_classify(const char *relative, struct verify_name *out);
 
 /* One object, on any thread. */
-void verify_object(struct verify_work *w, const struct verify_object *o);
+void verify_object(struct verify_work *w, struct verify_object *o);
 
 /* Packs and their pins; and, with keys, every file. The second runs on any thread. */
 void verify_backup_packs(struct verify_work *w, const struct backup_entry *b);
 void verify_backup_files(struct verify_work *w, const struct backup_entry *b);
 /* Packs of no backup. */
 void verify_orphans(struct verify_work *w);
+
+/*
+ * When all were looked at: WAL of one name and other content in two repositories, which no writer sees who meets one of them
+ * alone; then the result is sorted and says for what is damaged here where it is whole. n works by place, those without a
+ * repository are passed over.
+ */
+void verify_compare(struct verify_work *works, size_t n, struct verify_result *r);
 
 /* Gaps, joins along every timeline, each backup's WAL. An error means that the repository could not be read. */
 int verify_wal(struct verify_work *w, struct err *err);

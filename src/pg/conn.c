@@ -191,11 +191,17 @@ collect(struct params *p, const struct pg_conn_options *o, const PQconninfoOptio
 		const char *key, *value;
 	} preferred[] = {{"keepalives", "1"}, {"keepalives_idle", "30"}, {"keepalives_interval", "10"},
 	    {"keepalives_count", "3"}, {"tcp_user_timeout", "60000"}, {"connect_timeout", "10"}};
+	bool service = false;
 	int rc = 0;
 
-	for (; rc == 0 && given->keyword != NULL; given++)
+	for (; rc == 0 && given->keyword != NULL; given++) {
 		if (given->val != NULL)
 			rc = force(p, given->keyword, given->val, err);
+		service |= given->val != NULL && strcmp(given->keyword, "service") == 0;
+	}
+	/* else libpq would look for a database of the role's name; a service may name its own */
+	if (rc == 0 && !service)
+		rc = prefer(p, "dbname", "postgres", err);
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(preferred); i++)
 		rc = prefer(p, preferred[i].key, preferred[i].value, err);
 	if (rc == 0 && o->connect_timeout_s > 0)

@@ -32,7 +32,7 @@ struct pg_notice {
 };
 
 struct pg_conn_options {
-	const char *conninfo;                                      /* keywords and values, or a URI */
+	const char *conninfo;                                      /* keywords and values, or a URI; without dbname: postgres */
 	const char *application_name;                              /* forced; NULL: "pgcairn" */
 	bool replication;                                          /* physical replication; else SQL */
 	int connect_timeout_s;                                     /* 0: what conninfo says, else 10 */

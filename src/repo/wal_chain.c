@@ -67,9 +67,9 @@ describe(struct wal_link *l, const struct wal_summary *s)
 					      s->tail.bytes[17] == WAL_RMGR_XLOG);
 }
 
-/* Open the segment in the first repository that has it whole. */
+/* Open the segment in the first repository, from *at on, whose index of it is whole; *at is the one behind it then. */
 static int
-open_link(const struct wal_chain *c, const struct wal_link *l, struct stored **out, struct err *err)
+open_link(const struct wal_chain *c, const struct wal_link *l, size_t *at, struct stored **out, struct err *err)
 {
 	char relative[OBJECT_NAME_MAX], text[WAL_NAME_MAX];
 	struct wal_name name;
@@ -78,17 +78,25 @@ open_link(const struct wal_chain *c, const struct wal_link *l, struct stored **o
 	wal_segment_name(text, l->timeline, l->segno, c->set->segment_size);
 	if (!wal_name_parse(text, &name) || layout_wal(relative, c->set->sysid, &name, err) < 0)
 		return err_set(err, ERR_BUG, 0, "'%s' is no segment name", text);
-	for (size_t i = 0; rc < 0 && i < c->n_repositories; i++)
-		if ((l->mask & UINT32_C(1) << i) != 0)
-			rc = stored_open(out, c->repositories[i], relative, OBJECT_WAL, err);
+	for (; rc < 0 && *at < c->n_repositories; ++*at)
+		if ((l->mask & UINT32_C(1) << *at) != 0)
+			rc = stored_open(out, c->repositories[*at], relative, OBJECT_WAL, err);
 	return rc < 0 ? err_wrap(err, "segment %s", text) : 0;
+}
+
+/* Does anybody from here on have it? */
+static bool
+another_has(const struct wal_chain *c, const struct wal_link *l, size_t at)
+{
+	return at < c->n_repositories && l->mask >> at != 0;
 }
 
 static int
 add_link(struct wal_chain *c, struct wal_join *join, struct wal_link *l, struct wal_summary *s, struct err *err)
 {
 	STORED_AUTO struct stored *object = NULL;
-	int rc = open_link(c, l, &object, err);
+	size_t at = 0;
+	int rc = open_link(c, l, &at, &object, err);
 
 	if (rc == 0)
 		rc = wal_object_decode(s, object->clear, NULL, err);
@@ -115,6 +123,30 @@ grow(struct wal_chain *c, struct err *err)
 	return 0;
 }
 
+/* A hole, when there is more of the path behind the segment that is missing: the end of the WAL looks otherwise. */
+static void
+tell_hole(struct wal_chain *c, uint64_t missing, uint64_t last)
+{
+	char text[WAL_NAME_MAX], behind[WAL_NAME_MAX];
+
+	for (size_t i = 0; i < c->set->n; i++) {
+		const struct wal_set_timeline *t = &c->set->timelines[i];
+
+		for (size_t k = 0; k < t->n; k++) {
+			uint64_t segno = t->segments[k].segno;
+
+			if (segno <= missing || segno > last || choose(c->set, c->path, segno) != t->timeline)
+				continue;
+			wal_segment_name(text, timeline_of_lsn(c->path, wal_segment_start(missing, c->set->segment_size)),
+			    missing, c->set->segment_size);
+			wal_segment_name(behind, t->timeline, segno, c->set->segment_size);
+			(void)err_set(
+			    &c->broken, ERR_NOT_FOUND, 0, "segment %s is in no repository, and %s behind it is", text, behind);
+			return;
+		}
+	}
+}
+
 int
 wal_chain_build(struct wal_chain **out, struct repository *const *repositories, size_t n, const struct wal_set *set,
     const struct timeline_history *path, lsn_t start, lsn_t upto, struct err *err)
@@ -136,8 +168,10 @@ wal_chain_build(struct wal_chain **out, struct repository *const *repositories, 
 	for (segno = start / set->segment_size; segno <= last; segno++) {
 		struct wal_link l = {.segno = segno, .timeline = choose(set, path, segno)};
 
-		if (l.timeline == 0)
+		if (l.timeline == 0) {
+			tell_hole(c, segno, last);
 			break;
+		}
 		l.mask = wal_set_mask(set, l.timeline, segno);
 		if (add_link(c, &join, &l, s, &c->broken) < 0)
 			break;
@@ -221,15 +255,16 @@ feed_walker(const void *data, size_t len, void *arg, struct err *err)
 	return wal_walker_feed(((struct scan *)arg)->walker, data, len, err);
 }
 
+/* One copy of the segment: that of the first repository from *at on. */
 static int
-walk_link(
-    const struct wal_chain *c, size_t i, struct keyring *ring, struct scan *s, struct wal_summary *summary, struct err *err)
+walk_copy(const struct wal_chain *c, size_t i, struct keyring *ring, struct scan *s, struct wal_summary *summary, size_t *at,
+    struct err *err)
 {
 	WAL_WALKER_AUTO struct wal_walker *walker = NULL;
 	STORED_AUTO struct stored *object = NULL;
 	struct wal_walk_options o = {.mode = WAL_COMPLETE, .on_record = hold_record, .arg = s, .sysid = c->set->sysid};
 	char text[WAL_NAME_MAX];
-	int rc = open_link(c, &c->links[i], &object, err);
+	int rc = open_link(c, &c->links[i], at, &object, err);
 
 	wal_chain_name(c, i, text);
 	if (rc == 0 && !wal_name_parse(text, &o.name))
@@ -243,6 +278,20 @@ walk_link(
 	if (rc == 0)
 		rc = stored_read(object, NULL, feed_walker, s, err);
 	return rc < 0 ? rc : wal_walker_finish(walker, summary, err);
+}
+
+/* Frames are only read here: a copy whose index is whole and whose frames are not is passed over where there is another. */
+static int
+walk_link(
+    const struct wal_chain *c, size_t i, struct keyring *ring, struct scan *s, struct wal_summary *summary, struct err *err)
+{
+	size_t at = 0;
+	int rc;
+
+	do
+		rc = walk_copy(c, i, ring, s, summary, &at, err);
+	while (rc < 0 && s->rc == 0 && another_has(c, &c->links[i], at));
+	return rc;
 }
 
 int

@@ -37,8 +37,8 @@ struct wal_chain {
 
 /*
  * From the segment that holds start. upto: no further than the segment that holds this position (0: to the end). A segment that
- * is damaged in every repository, or does not join, ends the chain and is told in broken. ERR_NOT_FOUND when the first segment
- * is not there.
+ * is damaged in every repository, or does not join, or is missing while later ones of the path are there, ends the chain and is
+ * told in broken. ERR_NOT_FOUND when the first segment is not there.
  */
 int wal_chain_build(struct wal_chain **out, struct repository *const *repositories, size_t n, const struct wal_set *set,
     const struct timeline_history *path, lsn_t start, lsn_t upto, struct err *err);
@@ -60,7 +60,8 @@ void wal_chain_name(const struct wal_chain *c, size_t i, char out[WAL_NAME_MAX])
 
 /*
  * Read the links from..to (both included) and call back for every record that is complete within them, also one that lies in
- * two or more of them. each() returning non-zero ends the reading and is the result.
+ * two or more of them. A copy that is damaged is passed over where another repository has the segment. each() returning
+ * non-zero ends the reading and is the result.
  */
 int wal_chain_scan(const struct wal_chain *c, size_t from, size_t to, struct keyring *ring,
     int (*each)(const struct wal_record_info *r, void *arg, struct err *err), void *arg, struct err *err);

@@ -7,7 +7,7 @@
 #include "repo/writer.h"
 
 #define EPOCH_SEGMENTS 1024
-#define EPOCH_AGE_US (INT64_C(86400) * 1000000)
+#define EPOCH_AGE_US (UINT64_C(86400) * 1000000)
 #define STATE_MAX 65536
 
 /* What the file says: the key record, and what the epoch is for. */
@@ -137,10 +137,11 @@ same_recipients(const struct open_epoch *e, const struct recipients *r)
 static bool
 still_open(const struct open_epoch *e, const struct writer *w, uint64_t sysid, timeline_t timeline, uint64_t segno)
 {
-	int64_t age = clock_now_us() - e->created_us;
+	int64_t now = clock_now_us();
+	uint64_t age = (uint64_t)now - (uint64_t)e->created_us; /* whatever the file says: no overflow */
 
-	return age >= 0 && age < EPOCH_AGE_US && e->sysid == sysid && e->timeline == timeline && segno >= e->first_segno &&
-	       segno - e->first_segno < EPOCH_SEGMENTS && same_recipients(e, &w->recipients);
+	return now >= e->created_us && age < EPOCH_AGE_US && e->sysid == sysid && e->timeline == timeline &&
+	       segno >= e->first_segno && segno - e->first_segno < EPOCH_SEGMENTS && same_recipients(e, &w->recipients);
 }
 
 /* Put the key into every target that does not have it. True in *changed when the list grew. */

@@ -241,11 +241,22 @@ bytes_of(struct taker *t, const char *member, uint8_t *out, size_t max)
 	return (uint32_t)n;
 }
 
+/* An object inside; NULL when the member is not there. What is no object may not pass for an open end that is not there. */
+static const json_t *
+object_of(struct taker *t, const char *member)
+{
+	const json_t *o = json_object_get(t->o, member);
+
+	if (t->rc == 0 && o != NULL && !json_is_object(o))
+		t->rc = err_set(t->err, ERR_CORRUPT, 0, "member '%s' is not an object", member);
+	return o;
+}
+
 static void
 take_ends(struct taker *t, struct wal_summary *s)
 {
-	struct taker h = {json_object_get(t->o, "head"), t->err, t->rc};
-	struct taker e = {json_object_get(t->o, "tail"), t->err, t->rc};
+	const json_t *head = object_of(t, "head"), *tail = object_of(t, "tail");
+	struct taker h = {head, t->err, t->rc}, e = {tail, t->err, t->rc};
 
 	if (h.o != NULL) {
 		s->head.expected = number32(&h, "expected");

@@ -107,7 +107,8 @@ def test_an_error_at_any_call_of_archiving_fails_it_and_a_retry_succeeds(archive
         result = inject(archive, call, number, f"error={error}", command)
         if result is None:
             break
-        # What the state directory holds is a convenience, the pipe has a limit of its own at its other end, and a directory that cannot be closed may be of no consequence.
+        # What the state directory holds is a convenience, a directory that cannot be closed may be of no consequence, and the
+        # pipe is how the worker tells its supervisor the time limit, which has one of its own till then.
         assert result.returncode in FAILED | {0}, result.stderr
         if result.returncode == 0:
             harmless = f"<{archive.directory}/state" in result.hit or "<pipe:" in result.hit

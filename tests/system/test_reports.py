@@ -1,94 +1,15 @@
-"""What info, find, verify and check say when all is well, and when one thing after the other is not."""
+"""What info, verify and find say when all is well, and when one thing after the other is not."""
 
 import shutil
 
 import pytest
 
-from harness import Cluster, Site, flip_bit, wait_until
+from harness import Site, flip_bit
+from reports import (  # noqa: F401 (fixtures are used by their names)
+    backed_up, fill, findings, first_segment_of, found, problems, segments, shared, spoilable, still, twin_segment, without_far,
+    without_identity)
 
 FAILED = set(range(1, 126))
-
-
-def fill(cluster, rows=100):
-    cluster.sql("CREATE TABLE IF NOT EXISTS t (id bigserial, filler text)")
-    cluster.sql("INSERT INTO t (filler) SELECT repeat('f', 20) FROM generate_series(1, %s)", rows)
-
-
-def backed_up(site, segments=4):
-    """A running source with a backup and a few closed segments behind it."""
-    source = site.cluster()
-    source.start()
-    site.pgcairn("init")
-    fill(source)
-    site.backup = site.json("backup", "--full")
-    for _ in range(segments):
-        fill(source)
-        source.archive_now()
-    return source
-
-
-@pytest.fixture(scope="module")
-def shared(runtime):
-    """Two repositories, one backup, a running server."""
-    with runtime.place("reports") as place:
-        site = Site(runtime, place / "site", repositories=("near", "far"))
-        site.source = backed_up(site)
-        yield site
-
-
-@pytest.fixture(scope="module")
-def still(runtime):
-    """One repository of a server that is stopped."""
-    with runtime.place("still") as place:
-        site = Site(runtime, place / "site")
-        backed_up(site).stop()
-        yield site
-
-
-@pytest.fixture
-def spoilable(still):
-    """The repository is put back as it was."""
-    repository = still.repositories["local"]
-    kept = repository.with_name("kept")
-    still.runtime.run(["cp", "-a", repository, kept])
-    yield still
-    shutil.rmtree(repository, ignore_errors=True)
-    kept.rename(repository)
-
-
-@pytest.fixture
-def without_identity(still):
-    identity = still.keys / "identity"
-    identity.rename(identity.with_name("away"))
-    yield
-    identity.with_name("away").rename(identity)
-
-
-@pytest.fixture
-def without_far(shared):
-    far = shared.repositories["far"]
-    far.rename(far.with_name("away"))
-    yield
-    far.with_name("away").rename(far)
-
-
-def segments(site, repository=None):
-    return [p for p in site.objects(f"clusters/{site.name}/wal/*/*/*/*", repository) if len(p.name) == 24]
-
-
-def findings(site, status=3, options=()):
-    return site.json("verify", *options, status=status)["findings"]
-
-
-def found(site, name, options=()):
-    """The findings about one object."""
-    return [f for f in findings(site, options=options) if name in f["object"]]
-
-
-def problems(site, status=3, options=()):
-    """What check calls a warning or critical, by its word."""
-    report = site.json("check", *options, status=status)
-    return {f["check"]: f for f in report["findings"] if f["severity"] in ("warning", "critical")}
 
 
 # info
@@ -162,12 +83,6 @@ def test_a_gap_splits_the_window_and_is_named(site):
     assert any(f["kind"] == "gap" for f in found(site, hole.name))
 
 
-def first_segment_of(site, backup):
-    """The segment in which a backup starts; segments of these tests are 1 MB."""
-    high, low = (int(part, 16) for part in backup["start_lsn"].split("/"))
-    return f"{backup['timeline']:08X}{high:08X}{low >> 20:08X}"
-
-
 def test_a_damaged_segment_ends_the_window_before_it(spoilable):
     victim = segments(spoilable)[-2]
     flip_bit(victim, -3)
@@ -216,14 +131,7 @@ def test_a_new_timeline_has_a_window_of_its_own(site):
 def test_a_conflict_is_named_by_info_verify_and_check(site, runtime, place):
     """A twin of the cluster, with the same system identifier, archives another segment of the same name."""
     backed_up(site)
-    raw = runtime.make_directory(place / "raw")
-    twin = Cluster.create(runtime, place / "twin", archive_mode="on", archive_command=f"cp %p {raw}/%f")
-    twin.start()
-    ours = {p.name for p in segments(site)}
-    while not any(p.name in ours for p in raw.iterdir()):
-        fill(twin)
-        twin.archive_now()
-    theirs = next(p for p in sorted(raw.iterdir()) if p.name in ours)
+    theirs = twin_segment(site, runtime, place)
     assert problems(site, status=0) == {}
     site.archive(theirs, status=FAILED)
     conflict = site.info()["conflicts"]
@@ -384,6 +292,34 @@ def test_an_object_of_another_host_that_was_never_admitted_is_found(site, runtim
     assert len(reported) >= 2 and all(f["kind"] in ("damaged", "trust") for f in reported), reported
 
 
+def test_two_repositories_that_hold_other_content_under_one_name_are_found(two_repositories, runtime, place):
+    site = two_repositories
+    backed_up(site).stop()
+    theirs = twin_segment(site, runtime, place)
+    assert findings(site, status=0) == []
+    site.segment_object(theirs.name, "far").unlink()
+    both = dict(site.repositories)
+    del site.repositories["near"]
+    site.acknowledge = None
+    site.write_config()
+    site.archive(theirs)
+    site.repositories, site.acknowledge = both, "all"
+    site.write_config()
+    reported = [f for f in found(site, theirs.name) if f["kind"] == "differs"]
+    assert len(reported) == 1 and "near" in reported[0]["what"]
+
+
+def test_what_is_whole_elsewhere_is_said_so(two_repositories):
+    site = two_repositories
+    backed_up(site).stop()
+    for what in ("a pack", "a key"):
+        flip_bit(site.objects(OBJECTS[what], "far")[0], -2)
+    segments(site, "far")[-2].unlink()
+    reported = [f for f in findings(site) if f["kind"] in ("damaged", "missing", "gap")]
+    assert {f["repository"] for f in reported} == {"far"} and len(reported) >= 2
+    assert {f.get("whole_in") for f in reported} == {"near"}, reported
+
+
 # find
 
 
@@ -423,166 +359,3 @@ def test_a_moment_that_cannot_be_reached_is_refused_with_a_reason(still, args):
 ])
 def test_find_without_exactly_one_clear_moment_is_a_usage_error(still, args):
     still.pgcairn("find", *args, status=2)
-
-
-# check
-
-
-def test_check_is_green_and_proves_archiving(shared):
-    report = shared.json("check")
-    assert report["status"] == "ok" and report["backup_age_seconds"] < 3600
-    assert shared.segment_object(report["proved_segment"], "near") and shared.segment_object(report["proved_segment"], "far")
-    assert problems(shared, status=0) == {}
-
-
-def test_check_without_a_switch_closes_no_segment(shared):
-    before = segments(shared)
-    report = shared.json("check", "--no-switch")
-    assert "proved_segment" not in report and segments(shared) == before
-
-
-def test_check_speaks_nagios(shared, without_far):
-    said = shared.pgcairn("check", "--nagios", "--no-switch", status=2).stdout
-    assert said.startswith("CRITICAL - ") and said.count("\n") == 1 and "far" in said
-    shared.repositories["far"].with_name("away").rename(shared.repositories["far"])
-    try:
-        said = shared.pgcairn("check", "--nagios").stdout
-        assert said.startswith("OK - ") and said.count("\n") == 1
-        perfdata = dict(word.split("=") for word in said.split("|")[1].split())
-        assert {"backup_age", "ready", "oldest_ready", "archived_in"} <= set(perfdata)
-    finally:
-        shared.repositories["far"].rename(shared.repositories["far"].with_name("away"))
-
-
-def test_check_names_a_repository_that_vanished(shared, without_far):
-    found_now = problems(shared, options=("--no-switch",))
-    assert found_now["repository"]["repository"] == "far" and found_now["repository"]["severity"] == "critical"
-
-
-def test_check_finds_archiving_broken_and_green_again(site):
-    source = backed_up(site)
-    source.sql("ALTER SYSTEM SET archive_command = '/bin/false'")
-    source.sql("SELECT pg_reload_conf()")
-    found_now = problems(site, options=("--timeout", "20s"))
-    assert {"archiving", "archive-command", "archiver"} <= set(found_now)
-    assert all(f["remedy"] for f in found_now.values())
-    source.sql("ALTER SYSTEM RESET archive_command")
-    source.sql("SELECT pg_reload_conf()")
-    wait_until(lambda: source.value("SELECT last_archived_time > last_failed_time FROM pg_stat_archiver"),
-               "the archiver to try again", timeout=90)
-    assert problems(site, status=0) == {}
-
-
-def test_check_finds_one_broken_thing_after_the_other_and_is_green_again(site, runtime):
-    source = backed_up(site)
-    local = site.repositories["local"]
-    assert problems(site, status=0) == {}
-
-    site.write_config(site.config_text() + "\n[check]\nbackup-max-age = 1s\n")
-    wait_until(lambda: problems(site, status={0, 3}).get("backup"), "the backup to be too old", timeout=30)
-    site.write_config()
-
-    key = site.keys / "comparison-key"
-    other = Site(runtime, site.directory / "other")
-    other.cluster().start()
-    other.pgcairn("init")
-    right = key.read_bytes()
-    key.write_bytes((other.keys / "comparison-key").read_bytes())
-    assert "comparison key" in problems(site, options=("--no-switch",))["keys"]["what"]
-    key.write_bytes(right)
-
-    recipients = site.keys / "recipients"
-    right = recipients.read_bytes()
-    recipients.write_bytes((other.keys / "recipients").read_bytes())
-    assert "recipients" in problems(site, options=("--no-switch",))["keys"]["what"]
-    recipients.write_bytes(right)
-
-    signing = site.directory / "state/signing-key"
-    right = signing.read_bytes()
-    signing.write_bytes((other.directory / "state/signing-key").read_bytes())
-    assert "not enrolled" in problems(site, options=("--no-switch",))["keys"]["what"]
-    signing.write_bytes(right)
-
-    manifest = site.objects("clusters/*/backup/*/manifest-*")[0]
-    away = site.directory / "manifest"
-    manifest.rename(away)
-    assert problems(site)["backup"]["severity"] == "critical"
-    away.rename(manifest)
-
-    hole = segments(site)[-2]
-    hole.rename(site.directory / hole.name)
-    assert hole.name in problems(site)["gap"]["what"]
-    (site.directory / hole.name).rename(hole)
-
-    (local / "pgcairn.json").rename(local / "gone")
-    assert "marker" in problems(site, options=("--no-switch",))["repository"]["what"]
-    (local / "gone").rename(local / "pgcairn.json")
-
-    assert problems(site, status=0, options=("--timeout", "90s")) == {}
-    source.stop()
-    assert problems(site)["server"]["severity"] == "critical"
-    source.start()
-    assert problems(site, status=0) == {}
-
-
-def test_check_names_a_server_that_is_another_cluster(site, runtime, place):
-    backed_up(site).stop()
-    stranger = Cluster.create(runtime, place / "stranger", fresh=True)
-    stranger.start()
-    site.conninfo = stranger.conninfo
-    site.write_config()
-    assert "lineage" in problems(site, options=("--no-switch",))
-
-
-def test_check_says_when_it_may_not_prove_archiving(site):
-    source = backed_up(site)
-    source.sql("CREATE ROLE watcher LOGIN")
-    site.conninfo = source.conninfo.replace("user=postgres", "user=watcher dbname=postgres")
-    site.write_config()
-    found_now = problems(site)["archiving"]
-    assert found_now["severity"] == "warning" and "role.sql" in found_now["remedy"]
-    source.sql("GRANT EXECUTE ON FUNCTION pg_switch_wal() TO watcher")
-    assert problems(site, status=0) == {}
-
-
-def test_check_finds_that_nothing_is_archived_at_all(site):
-    source = backed_up(site)
-    source.stop()
-    source.configure(archive_mode="off")
-    source.start()
-    assert "archive_mode" in problems(site)["archiving"]["what"]
-
-
-def test_check_finds_a_backlog_that_is_too_old(site):
-    source = backed_up(site)
-    source.sql("ALTER SYSTEM SET archive_command = '/bin/false'")
-    source.sql("SELECT pg_reload_conf()")
-    source.switch_wal()
-    site.write_config(site.config_text() + "\n[check]\narchive-max-age = 1s\n")
-    wait_until(lambda: "backlog" in problems(site, status={0, 3}, options=("--no-switch",)), "the backlog to be too old")
-
-
-def test_a_repository_that_lags_behind_is_named(two_repositories):
-    site = two_repositories
-    site.acknowledge = "1"
-    source = backed_up(site)
-    far = site.repositories["far"]
-    far.rename(far.with_name("away"))
-    fill(source)
-    source.archive_now()
-    far.with_name("away").rename(far)
-    found_now = problems(site, options=("--no-switch",))
-    assert found_now["lag"]["repository"] == "far" and found_now["lag"]["severity"] == "warning"
-
-
-def test_no_encryption_is_a_warning(site):
-    source = site.cluster()
-    site.write_config(site.config_text().replace("conninfo =", "encryption = none\nconninfo ="))
-    source.start()
-    site.pgcairn("init")
-    fill(source)
-    site.json("backup", "--full")
-    assert problems(site)["encryption"]["severity"] == "warning"
-    assert site.info()["encryption"] == "none" and "NONE" in site.pgcairn("info").stdout
-    report = site.json("verify")
-    assert report["clean"] and report["files"] > 900

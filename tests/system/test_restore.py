@@ -412,9 +412,12 @@ def test_without_encryption_it_says_so_everywhere(site):
     said = site.pgcairn("init")
     assert "encrypt" in said.stdout + said.stderr
     fill(source)
-    site.json("backup", "--full")
+    assert "encryption = none" in site.pgcairn("backup", "--full").stderr
     held = fill(source)
     source.archive_now()
     source.stop()
     assert "encrypt" in site.pgcairn("info").stdout
+    assert "encrypt" in (lambda said: said.stdout + said.stderr)(site.pgcairn("check", status=None))
+    assert "encryption = none" in site.pgcairn("restore", "--pgdata", site.directory / "dry", "--dry-run").stderr
+    assert "encryption = none" in source.log_text(), "the server's log does not show it"
     comes_back(site.restore(), held)

@@ -41,7 +41,8 @@ screen_open(struct screen *s, unsigned short columns)
 	struct termios raw;
 
 	s->master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
-	assert_true(s->master >= 0);
+	if (s->master < 0) /* a container without /dev/ptmx */
+		skip();
 	assert_int_equal(grantpt(s->master), 0);
 	assert_int_equal(unlockpt(s->master), 0);
 	s->slave = open(ptsname(s->master), O_RDWR | O_NOCTTY);

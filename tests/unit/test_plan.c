@@ -1,0 +1,219 @@
+/* Plans over real WAL and manifests that name no packs: which timeline, which backup, and what is refused before any byte
+ * moves. */
+#include "chain_fixture.h"
+
+#include <unistd.h>
+
+#include "ops/plan.h"
+
+static const char *const on_two[] = {
+    "000000020000000000000013", "000000020000000000000014", "000000020000000000000015", "00000002.history"};
+
+/* A backup that begins with segment first and is consistent a little behind it. */
+static void
+put_backup(struct world *w, const char *label, timeline_t timeline, uint64_t first)
+{
+	struct manifest_head head = {.sysid = w->sysid,
+	    .major = 15,
+	    .server_version = 150020,
+	    .segment_size = 1 << 20,
+	    .start_timeline = timeline,
+	    .stop_timeline = timeline,
+	    .start_lsn = SEGMENT_LSN(first) + 0x28,
+	    .checkpoint_lsn = SEGMENT_LSN(first) + 0x30,
+	    .stop_lsn = SEGMENT_LSN(first) + 0x60,
+	    .start_time_us = 1,
+	    .stop_time_us = 2};
+	WRITER_AUTO struct writer *writer = world_writer(w);
+	FANOUT_AUTO struct fanout *f = world_fanout(w, writer);
+	WRITER_OBJECT_AUTO struct writer_object o = {0};
+	BUF_AUTO struct buf clear = {0}, sealed = {0}, line = {0};
+	char name[OBJECT_NAME_MAX];
+	struct epoch epoch;
+	struct err err = {0};
+
+	(void)snprintf(head.label, sizeof(head.label), "%s", label);
+	must(layout_manifest(name, label, 0, &err), &err);
+	must(writer_new_epoch(writer, f, "backup", &epoch, &err), &err);
+	must(writer_start(writer, f, &o, OBJECT_MANIFEST, name, &epoch, NULL, NULL, &err), &err);
+	must(manifest_end_encode(&(struct manifest_counts){0}, &line, &err), &err);
+	must(object_writer_write(o.object, line.data, line.len, &err), &err);
+	must(manifest_head_encode(&head, &clear, &err), &err);
+	must(buf_append(&sealed, "{}", 2, &err), &err);
+	must(object_writer_finish(o.object, &clear, &sealed, NULL, &err), &err);
+}
+
+static int
+setup(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	world_open(w, &(struct world_options){.repositories = 2});
+	world_archive_all(w, main_segments, ARRAY_LEN(main_segments));
+	put_backup(w, "first", 1, 9);
+	put_backup(w, "second", 1, 0x10);
+	*state = w;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	world_close(*state);
+	free(*state);
+	return 0;
+}
+
+static int
+make(struct world *w, const struct plan_options *o, struct plan **out, struct err *err)
+{
+	KEYRING_AUTO struct keyring *ring = world_keyring(w);
+
+	*err = (struct err){0};
+	return plan_make(&w->op, o, ring, out, err);
+}
+
+static void
+the_newest_backup_that_reaches_the_target_is_taken(void **state)
+{
+	static const struct {
+		struct plan_options o;
+		const char *want; /* NULL: refused */
+	} rows[] = {
+	    {{.target.kind = TARGET_LATEST}, "second"},
+	    {{.target.kind = TARGET_IMMEDIATE}, "second"},
+	    {{.target = {.kind = TARGET_LSN, .lsn = SEGMENT_LSN(0x11) + 0x28}}, "second"},
+	    {{.target = {.kind = TARGET_LSN, .lsn = SEGMENT_LSN(0x0d)}}, "first"},
+	    {{.target = {.kind = TARGET_LSN, .lsn = SEGMENT_LSN(8)}}, NULL},
+	    {{.target = {.kind = TARGET_LSN, .lsn = SEGMENT_LSN(0x100)}}, NULL},
+	    {{.target = {.kind = TARGET_NAME, .name = "after the big one"}}, "first"},
+	    {{.target = {.kind = TARGET_NAME, .name = "never"}}, NULL},
+	    {{.target = {.kind = TARGET_XID, .xid = 4000000000U}}, NULL},
+	    {{.target = {.kind = TARGET_TIME, .time_us = 0}}, NULL},
+	    {{.target = {.kind = TARGET_TIME, .time_us = INT64_MAX}}, NULL},
+	    {{.label = "first"}, "first"},
+	    {{.label = "first", .target.kind = TARGET_IMMEDIATE}, "first"},
+	    {{.label = "second", .target = {.kind = TARGET_LSN, .lsn = SEGMENT_LSN(0x0d)}}, NULL},
+	    {{.label = "third"}, NULL},
+	    {{.timeline = 1}, "second"},
+	    {{.timeline = 2}, NULL},
+	};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		PLAN_AUTO struct plan *p = NULL;
+		struct err err;
+		int rc = make(w, &rows[i].o, &p, &err);
+		char row[32];
+
+		(void)snprintf(row, sizeof(row), "row %zu", i);
+		if (rows[i].want == NULL) {
+			must_fail(rc, ERR_REFUSED, &err, row);
+			assert_null(p);
+			continue;
+		}
+		must(rc, &err);
+		assert_string_equal(p->backup->label, rows[i].want);
+		assert_int_equal(p->backup_mask, 3);
+		assert_int_equal(p->path.timeline, 1);
+		assert_true(plan_segments(p) >= 1 && plan_segments(p) <= p->chain->n);
+	}
+}
+
+static void
+latest_follows_the_newest_timeline_that_holds_a_backup(void **state)
+{
+	struct world *w = *state;
+	PLAN_AUTO struct plan *two = NULL, *one = NULL, *late = NULL, *none = NULL;
+	struct err err;
+
+	world_archive_all(w, on_two, ARRAY_LEN(on_two));
+	must(make(w, &(struct plan_options){0}, &two, &err), &err);
+	assert_int_equal(two->path.timeline, 2);
+	assert_string_equal(two->backup->label, "second");
+	must(make(w, &(struct plan_options){.timeline = 1}, &one, &err), &err);
+	assert_int_equal(one->path.timeline, 1);
+	/* a backup of timeline 1 from behind the fork is not on 2's path */
+	put_backup(w, "behind", 1, 0x14);
+	must(make(w, &(struct plan_options){.timeline = 2}, &late, &err), &err);
+	assert_string_equal(late->backup->label, "second");
+	must_fail(make(w, &(struct plan_options){.timeline = 2, .label = "behind"}, &none, &err), ERR_REFUSED, &err,
+	    "not on the path");
+}
+
+static void
+a_repository_that_does_not_open_stops_the_plan_until_it_is_left_out(void **state)
+{
+	static const char *const a[] = {"a"}, *const nobody[] = {"x"};
+	struct world *w = *state;
+	PLAN_AUTO struct plan *p = NULL, *none = NULL;
+	struct err err;
+
+	assert_int_equal(rename(world_path(w, "repo/a"), world_path(w, "away")), 0);
+	must_fail(make(w, &(struct plan_options){0}, &none, &err), ERR_IO, &err, "a is gone");
+	assert_non_null(strstr(err.hint, "--without-repository a"));
+	must_fail(
+	    make(w, &(struct plan_options){.repositories = {.only = a, .n_only = 1}}, &none, &err), ERR_IO, &err, "only a");
+	must_fail(make(w, &(struct plan_options){.repositories = {.without = nobody, .n_without = 1}}, &none, &err), ERR_CONFIG,
+	    &err, "no such name");
+	must(make(w, &(struct plan_options){.repositories = {.without = a, .n_without = 1}}, &p, &err), &err);
+	assert_int_equal(p->n, 1);
+	assert_int_equal(p->n_left_out, 1);
+	assert_string_equal(p->left_out[0], "a");
+	assert_int_equal(p->backup_mask, 1);
+}
+
+static void
+a_damaged_manifest_is_read_elsewhere_or_passed_over(void **state)
+{
+	struct world *w = *state;
+	PLAN_AUTO struct plan *elsewhere = NULL, *older = NULL, *none = NULL;
+	struct err err;
+
+	world_flip(world_object(w, "a", "backup/second/manifest-0000"), -1);
+	must(make(w, &(struct plan_options){0}, &elsewhere, &err), &err);
+	assert_string_equal(elsewhere->backup->label, "second");
+	assert_int_equal(elsewhere->backup_mask, 2);
+	world_flip(world_object(w, "b", "backup/second/manifest-0000"), -1);
+	must(make(w, &(struct plan_options){0}, &older, &err), &err);
+	assert_string_equal(older->backup->label, "first");
+	must_fail(make(w, &(struct plan_options){.label = "second"}, &none, &err), ERR_CORRUPT, &err, "asked for by name");
+}
+
+static void
+missing_wal_is_told_before_anything_is_touched(void **state)
+{
+	struct world *w = *state;
+	PLAN_AUTO struct plan *p = NULL, *none = NULL;
+	struct err err;
+
+	for (int i = 0; i < 2; i++) {
+		char name[OBJECT_NAME_MAX];
+
+		(void)snprintf(
+		    name, sizeof(name), "wal/%llu/00000001/00000000/%s", (unsigned long long)w->sysid, main_segments[7]);
+		assert_int_equal(unlink(world_object(w, i == 0 ? "a" : "b", name)), 0);
+	}
+	must_fail(make(w, &(struct plan_options){.label = "second"}, &none, &err), ERR_REFUSED, &err, "its first segment");
+	assert_non_null(strstr(err.msg, main_segments[7]));
+	must_fail(make(w, &(struct plan_options){.label = "first"}, &none, &err), ERR_REFUSED, &err, "latest over a gap");
+	must(make(w, &(struct plan_options){.label = "first", .target.kind = TARGET_IMMEDIATE}, &p, &err), &err);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    CASE(the_newest_backup_that_reaches_the_target_is_taken),
+	    CASE(latest_follows_the_newest_timeline_that_holds_a_backup),
+	    CASE(a_repository_that_does_not_open_stops_the_plan_until_it_is_left_out),
+	    CASE(a_damaged_manifest_is_read_elsewhere_or_passed_over),
+	    CASE(missing_wal_is_told_before_anything_is_touched),
+	};
+	struct err err = {0};
+
+	must(keys_init(&err), &err);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
