@@ -193,6 +193,26 @@ ask(struct backup_server *s, const struct op *op, struct err *err)
 	return rc;
 }
 
+/* With a tablespace map the server sends nothing of a tablespace that lies in pg_tblspc itself: its files would be missing. */
+static int
+refuse_in_place(struct backup_server *s, struct err *err)
+{
+	FREE_AUTO char *name = NULL;
+	int rc = pg_conn_query_value(s->sql,
+	    "SELECT spcname FROM pg_catalog.pg_tablespace WHERE pg_catalog.pg_tablespace_location(oid) LIKE 'pg\\_tblspc/%' "
+	    "LIMIT 1",
+	    0, NULL, &name, err);
+
+	if (rc == ERR_NOT_FOUND)
+		return 0;
+	if (rc < 0)
+		return rc;
+	err_set(err, ERR_CONFIG, 0,
+	    "tablespace '%s' lies in pg_tblspc itself (allow_in_place_tablespaces): the server does not back it up", name);
+	return err_hint(
+	    err, "move it to a directory outside PGDATA: CREATE TABLESPACE ... LOCATION, ALTER TABLE ... SET TABLESPACE");
+}
+
 int
 backup_server_open(struct backup_server *out, const struct op *op, struct err *err)
 {
@@ -202,6 +222,11 @@ backup_server_open(struct backup_server *out, const struct op *op, struct err *e
 
 	if (rc == 0)
 		rc = ask(&s, op, err);
+	if (rc < 0) {
+		backup_server_close(&s);
+		return rc;
+	}
+	rc = refuse_in_place(&s, err);
 	if (rc < 0) {
 		backup_server_close(&s);
 		return rc;

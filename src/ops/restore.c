@@ -444,13 +444,27 @@ fill_result(const struct restore *r, struct restore_result *result, struct err *
 	return rc < 0 ? rc : restore_start_command(r->o->pgdata, h->major, &r->entries, &result->start_command, err);
 }
 
+/* An interrupted restore is what most often lies there: pg_control comes last. */
+static int
+require_empty_target(const struct restore *r, struct err *err)
+{
+	FREE_AUTO char *label = in_pgdata(r, "backup_label"), *control = in_pgdata(r, "global/pg_control");
+	int rc = fs_require_empty(r->o->pgdata, err);
+
+	if (rc == ERR_REFUSED && label != NULL && control != NULL && access(label, F_OK) == 0 && access(control, F_OK) != 0) {
+		err->hint[0] = '\0';
+		err_hint(err, "a restore that did not finish lies there; it does not start: remove it and restore again");
+	}
+	return rc;
+}
+
 static int
 run(struct restore *r, struct restore_result *result, struct err *err)
 {
 	int rc = place_check_target(r->op, r->o->pgdata, err);
 
 	if (rc == 0)
-		rc = fs_require_empty(r->o->pgdata, err);
+		rc = require_empty_target(r, err);
 	if (rc == 0)
 		rc = op_open_keyring(r->op, &r->ring, err);
 	if (rc == 0)

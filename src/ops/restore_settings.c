@@ -24,6 +24,21 @@ matches(const char *pattern, const char *name, size_t len)
 	return len == n && strncasecmp(pattern, name, n) == 0;
 }
 
+/* A setting that a copy gets. Adopting drops only the value that an earlier restore wrote, not what an operator chose. */
+static bool
+is_our_limit(
+    const char *name, size_t name_len, const char *rest, size_t rest_len, const char *setting, const char *ours, bool adopt)
+{
+	size_t n = strlen(ours), at = 0;
+
+	if (!matches(setting, name, name_len))
+		return false;
+	while (at < rest_len && strchr(" \t='", rest[at]) != NULL)
+		at++;
+	return !adopt ||
+	       (rest_len - at >= n && memcmp(rest + at, ours, n) == 0 && (rest_len - at == n || rest[at + n] == '\''));
+}
+
 /* The setting's name at the start of a line; a file that ALTER SYSTEM writes has one a line. */
 static bool
 is_dropped(const char *line, size_t len, bool adopt)
@@ -38,9 +53,9 @@ is_dropped(const char *line, size_t len, bool adopt)
 	for (size_t i = 0; i < ARRAY_LEN(dropped); i++)
 		if (matches(dropped[i], line + from, to - from))
 			return true;
-	/* ours, from an earlier restore: what a copy may not do is decided anew each time */
-	return !adopt && (matches("archive_mode", line + from, to - from) ||
-			     matches("max_logical_replication_workers", line + from, to - from));
+	/* what a copy may not do is decided anew each time; the original's own values are kept for who adopts it */
+	return is_our_limit(line + from, to - from, line + to, len - to, "archive_mode", "off", adopt) ||
+	       is_our_limit(line + from, to - from, line + to, len - to, "max_logical_replication_workers", "0", adopt);
 }
 
 static int

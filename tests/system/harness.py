@@ -208,7 +208,10 @@ class Cluster:
             runtime.initdb(cluster.data, segment_mb, checksums)
         else:
             runtime.run(["cp", "-a", runtime.template(segment_mb, checksums), cluster.data])
-        cluster.configure(**{**SERVER_SETTINGS, **settings})
+        room = {"max_wal_size": f"{max(64, 4 * segment_mb)}MB"}  # the server wants at least two segments
+        if segment_mb > 16:
+            room["min_wal_size"] = f"{2 * segment_mb}MB"
+        cluster.configure(**{**SERVER_SETTINGS, **room, **settings})
         return cluster
 
     def configure(self, **settings):

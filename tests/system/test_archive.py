@@ -118,7 +118,7 @@ def test_the_server_archives_by_itself(site):
     assert cluster.value("SELECT failed_count FROM pg_stat_archiver") <= 3
 
 
-@pytest.mark.parametrize("segment_mb", [16, pytest.param(64, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("segment_mb", [16, pytest.param(64, marks=pytest.mark.slow), pytest.param(1024, marks=pytest.mark.slow)])
 def test_segments_of_other_sizes(site, runtime, place, segment_mb):
     source = Source(runtime, place, segment_mb=segment_mb)
     site.use(source.cluster)

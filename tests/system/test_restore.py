@@ -421,3 +421,23 @@ def test_without_encryption_it_says_so_everywhere(site):
     assert "encryption = none" in site.pgcairn("restore", "--pgdata", site.directory / "dry", "--dry-run").stderr
     assert "encryption = none" in source.log_text(), "the server's log does not show it"
     comes_back(site.restore(), held)
+
+
+def test_an_in_place_tablespace_is_refused_because_the_server_does_not_send_it(site):
+    source = site.cluster(allow_in_place_tablespaces="on")
+    source.start()
+    site.pgcairn("init")
+    source.sql("CREATE TABLESPACE inside LOCATION ''")
+    said = site.pgcairn("backup", status=2).stderr
+    assert "'inside'" in said and "allow_in_place_tablespaces" in said
+    source.sql("DROP TABLESPACE inside")
+    site.pgcairn("backup")
+
+
+def test_an_unfinished_restore_is_named_as_what_it_is(spoilable, runtime, place):
+    target = runtime.make_directory(place / "unfinished")
+    (target / "backup_label").write_text("START WAL LOCATION\n")
+    runtime.own(target)
+    said = spoilable.pgcairn("restore", "--pgdata", target, status={4}).stderr
+    assert "did not finish" in said and "remove it" in said
+    assert [p.name for p in target.iterdir()] == ["backup_label"]

@@ -72,6 +72,9 @@ what_a_copy_may_not_do_is_decided_anew(void **state)
 	(void)state;
 	expect_kept(old, false, "wal_level = 'logical'\n");
 	expect_kept(old, true, old);
+	/* the backup of a copy that nobody adopted carries what its restore wrote */
+	expect_kept("archive_mode = 'off'\nmax_logical_replication_workers = '0'\nwal_level = 'logical'\n", true,
+	    "wal_level = 'logical'\n");
 	for (int adopt = 0; adopt < 2; adopt++) {
 		BUF_AUTO struct buf out = {0};
 		struct restore_options o = {.adopt = adopt != 0};
