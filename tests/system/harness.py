@@ -147,7 +147,10 @@ class Runtime:
         """The reports written since the last call, as text."""
         found, self._undefined = self._undefined, []
         for path in sorted(self.sanitizer.iterdir()):
-            found.append(path.read_text(errors="replace"))
+            text = path.read_text(errors="replace")
+            # A process may end past a thread that hangs in a file system: the leak checker says so and finds nothing.
+            if any(line and "was not suspended. False leaks are possible." not in line for line in text.splitlines()):
+                found.append(text)
             path.unlink()
         return "\n".join(found)
 
