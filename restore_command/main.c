@@ -155,8 +155,10 @@ main(int argc, char **argv)
 		supervise_limit(c.config->restore_timeout_ms, may_pass(&c) ? PROVEN_MISSING : TIMED_OUT);
 		rc = fetch(&c, &err);
 	}
-	if (rc < 0)
-		log_err(&c.log, rc == ERR_NOT_FOUND ? LOG_INFO : LOG_ERROR, &err);
+	if (rc == ERR_NOT_FOUND) /* nothing is wrong: recovery asks for what may not be there */
+		log_write(&c.log, LOG_INFO, "%s", err.msg);
+	else if (rc < 0)
+		log_err(&c.log, LOG_ERROR, &err);
 	if (c.op.open_limit_ms > 0)
 		supervise_done(exit_code(rc));
 	wal_command_close(&c);

@@ -72,3 +72,36 @@ err_kind_name(int kind)
 		return "unknown";
 	return names[-kind];
 }
+
+const char *
+err_remedy(const struct err *err)
+{
+	if (err->hint[0] != '\0')
+		return err->hint;
+	switch (err->kind) {
+	case ERR_NOT_FOUND:
+		return "pgcairn info lists what there is";
+	case ERR_EXISTS:
+		return "it was made in the meantime; look at it, or try again";
+	case ERR_CONFLICT:
+		return "pgcairn info shows both contents; find out which server wrote the second";
+	case ERR_RETRY:
+		return "the same call may work in a moment";
+	case ERR_AUTH:
+		return "check user, owner, mode and keys of what is named";
+	case ERR_CORRUPT:
+		return "pgcairn verify says what else is damaged and where a whole copy is";
+	case ERR_CONFIG:
+		return "see --help, and the configuration file";
+	case ERR_NOSPACE:
+		return "free space on that file system; the next try goes on";
+	case ERR_IO:
+		return "see the system's log (journalctl -k) for that disk or mount";
+	case ERR_NOMEM:
+		return "free memory, or set fewer threads in [pgcairn]";
+	case ERR_REFUSED:
+		return "change what the message names, or choose another target";
+	default:
+		return "a bug of pgcairn: report it with this message";
+	}
+}

@@ -39,6 +39,9 @@ int err_wrap(struct err *err, const char *fmt, ...) __attribute__((format(printf
 /* Set the remedy unless one is there already. Returns the kind. */
 int err_hint(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* What to tell the operator to do: the hint, or where nobody set one, what is true of every error of this kind. */
+const char *err_remedy(const struct err *err);
+
 /* A word for a kind, for logs and JSON: "not-found", "corrupt", ... */
 const char *err_kind_name(int kind);
 

@@ -49,8 +49,8 @@ void
 log_err(const struct log *log, enum log_level level, const struct err *err)
 {
 	log_write(log, level, "%s", err->msg);
-	if (err->hint[0] != '\0' && log != NULL && level <= log->level)
-		write_line(log, "hint", err->hint);
+	if (log != NULL && level <= log->level)
+		write_line(log, "hint", err_remedy(err));
 }
 
 int

@@ -18,7 +18,7 @@ struct log {
 /* log may be NULL: nothing is written. A message longer than 2 KiB is cut. */
 void log_write(const struct log *log, enum log_level level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* The error and, on a line of its own, its hint. */
+/* The error and, on a line of its own, its remedy (err_remedy). */
 void log_err(const struct log *log, enum log_level level, const struct err *err);
 
 /* "error", "warning", "info", "debug" to a level; -1 when it is none of them. */

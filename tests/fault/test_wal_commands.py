@@ -19,35 +19,39 @@ WRITTEN = ("write", "pwrite64", "fsync", "fdatasync")
 MOST = 40  # calls of one kind
 
 
+def site_with_a_segment(runtime, place, **options):
+    """An initialized site with one closed segment that is not archived yet, and a picture of its repositories and state."""
+    raw = runtime.make_directory(place / "raw")
+    cluster = Cluster.create(runtime, place / "source", archive_mode="on", archive_command=f"cp %p {raw}/%f")
+    cluster.start()
+    site = Site(runtime, place / "site", **options)
+    site.use(cluster)
+    site.pgcairn("init")
+    cluster.sql("SELECT pg_logical_emit_message(false, 'x', repeat('x', 300000))")
+    site.segment = raw / cluster.archive_now()
+    cluster.stop()
+    for name in ("repository", "state"):
+        runtime.run(["cp", "-a", site.directory / name, site.directory / f"{name}.picture"])
+    return site
+
+
+def put_back(site):
+    """Repositories and state as they were after init."""
+    for name in ("repository", "state"):
+        shutil.rmtree(site.directory / name)
+        site.runtime.run(["cp", "-a", site.directory / f"{name}.picture", site.directory / name])
+
+
 @pytest.fixture(scope="module")
 def archive(runtime):
-    """An initialized site with one closed segment that is not archived yet, and a picture of its repository and state."""
     with runtime.place("fault") as place:
-        raw = runtime.make_directory(place / "raw")
-        cluster = Cluster.create(runtime, place / "source", archive_mode="on", archive_command=f"cp %p {raw}/%f")
-        cluster.start()
-        site = Site(runtime, place / "site")
-        site.use(cluster)
-        site.pgcairn("init")
-        cluster.sql("SELECT pg_logical_emit_message(false, 'x', repeat('x', 300000))")
-        site.segment = raw / cluster.archive_now()
-        cluster.stop()
-        for name in ("repository", "state"):
-            runtime.run(["cp", "-a", site.directory / name, site.directory / f"{name}.picture"])
-        yield site
+        yield site_with_a_segment(runtime, place)
 
 
 @pytest.fixture
 def clean(archive):
-    """Puts repository and state back as they were after init."""
-
-    def reset():
-        for name in ("repository", "state"):
-            shutil.rmtree(archive.directory / name)
-            archive.runtime.run(["cp", "-a", archive.directory / f"{name}.picture", archive.directory / name])
-
-    reset()
-    return reset
+    put_back(archive)
+    return lambda: put_back(archive)
 
 
 def inject(site, call, number, action, command):
@@ -164,3 +168,22 @@ def test_strace_can_inject_here(runtime, place):
     result = runtime.run(["strace", "-f", "-qq", "-o", "/dev/null", "-P", file, "-e", "inject=fsync:error=EIO:when=1",
                           "/usr/bin/python3", "-c", code], status=1, cwd=place)
     assert "Input/output error" in result.stderr
+
+
+def test_a_kill_between_two_repositories_is_completed_by_the_retry(runtime, place):
+    site = site_with_a_segment(runtime, place, repositories=("near", "far"))
+    command = site.command("pgcairn-wal-archive", site.segment, site.segment.name)
+    target = site.directory / "fetched"
+    half_done = 0
+    for number in range(1, MOST):
+        put_back(site)
+        if inject(site, "linkat", number, "signal=KILL", command) is None:
+            break
+        has = [any(top.rglob(site.segment.name)) for top in site.repositories.values()]
+        half_done += has == [True, False]
+        site.archive(site.segment)
+        for name, top in site.repositories.items():
+            site.fetch(site.segment.name, target, options=("--repository", name))
+            assert target.read_bytes() == site.segment.read_bytes()
+            assert not any(top.glob("clusters/*/conflict/**/*"))
+    assert half_done, "no kill fell between the two repositories"

@@ -61,6 +61,20 @@ every_kind_has_a_word(void **state)
 	assert_string_equal(err_kind_name(INT32_MIN), "unknown");
 }
 
+static void
+every_kind_has_a_remedy_and_a_hint_is_a_better_one(void **state)
+{
+	struct err err = {0};
+
+	(void)state;
+	for (int kind = ERR_NOT_FOUND; kind >= ERR_BUG; kind--) {
+		(void)err_set(&err, kind, 0, "x");
+		assert_true(strlen(err_remedy(&err)) > 10);
+		(void)err_hint(&err, "do this");
+		assert_string_equal(err_remedy(&err), "do this");
+	}
+}
+
 int
 main(void)
 {
@@ -68,6 +82,7 @@ main(void)
 	    cmocka_unit_test(an_error_says_kind_object_and_cause),
 	    cmocka_unit_test(long_messages_are_cut_with_their_nul),
 	    cmocka_unit_test(every_kind_has_a_word),
+	    cmocka_unit_test(every_kind_has_a_remedy_and_a_hint_is_a_better_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
