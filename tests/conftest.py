@@ -92,3 +92,19 @@ def site(runtime, place):
 def two_repositories(runtime, place):
     """A site with the repositories near and far; archiving needs both."""
     return harness.Site(runtime, place / "site", repositories=("near", "far"))
+
+
+@pytest.fixture(scope="module")
+def segments(runtime):
+    """A stopped cluster and plain copies of two of its segments."""
+    with runtime.place("segments") as place:
+        raw = runtime.make_directory(place / "raw")
+        cluster = harness.Cluster.create(runtime, place / "source", archive_mode="on", archive_command=f"cp %p {raw}/%f")
+        cluster.start()
+        found = []
+        for _ in range(2):
+            cluster.sql("SELECT pg_logical_emit_message(false, 'x', gen_random_uuid()::text) FROM generate_series(1, 5000)")
+            found.append(raw / cluster.archive_now())
+        cluster.stop()
+        found.append(cluster)
+        yield found

@@ -11,27 +11,11 @@ import time
 
 import pytest
 
-from harness import Cluster, alive, children_of, wait_until
+from harness import alive, children_of, wait_until
 
 FAILED = set(range(1, 126))
 LIMIT = "3s"
 MNT_DETACH = 2
-
-
-@pytest.fixture(scope="module")
-def segments(runtime):
-    """A stopped cluster and plain copies of two of its segments."""
-    with runtime.place("attack") as place:
-        raw = runtime.make_directory(place / "raw")
-        cluster = Cluster.create(runtime, place / "source", archive_mode="on", archive_command=f"cp %p {raw}/%f")
-        cluster.start()
-        found = []
-        for _ in range(2):
-            cluster.sql("SELECT pg_logical_emit_message(false, 'x', gen_random_uuid()::text) FROM generate_series(1, 5000)")
-            found.append(raw / cluster.archive_now())
-        cluster.stop()
-        found.append(cluster)
-        yield found
 
 
 @pytest.fixture

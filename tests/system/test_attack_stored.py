@@ -4,25 +4,9 @@ import shutil
 
 import pytest
 
-from harness import Cluster, flip_bit
+from harness import flip_bit
 
 FAILED = set(range(1, 126))
-
-
-@pytest.fixture(scope="module")
-def segments(runtime):
-    """A stopped cluster and plain copies of two of its segments."""
-    with runtime.place("attack") as place:
-        raw = runtime.make_directory(place / "raw")
-        cluster = Cluster.create(runtime, place / "source", archive_mode="on", archive_command=f"cp %p {raw}/%f")
-        cluster.start()
-        found = []
-        for _ in range(2):
-            cluster.sql("SELECT pg_logical_emit_message(false, 'x', gen_random_uuid()::text) FROM generate_series(1, 5000)")
-            found.append(raw / cluster.archive_now())
-        cluster.stop()
-        found.append(cluster)
-        yield found
 
 
 @pytest.fixture
