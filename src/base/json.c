@@ -111,12 +111,24 @@ append(const char *text, size_t len, void *arg)
 	return buf_append(arg, text, len, NULL);
 }
 
+static int
+dump(const json_t *o, size_t flags, struct buf *out, struct err *err)
+{
+	if (o == NULL || json_dump_callback(o, append, out, flags | JSON_PRESERVE_ORDER) < 0)
+		return err_set(err, ERR_NOMEM, 0, "out of memory while writing JSON");
+	return 0;
+}
+
 int
 json_write(const json_t *o, struct buf *out, struct err *err)
 {
-	if (o == NULL || json_dump_callback(o, append, out, JSON_COMPACT | JSON_PRESERVE_ORDER) < 0)
-		return err_set(err, ERR_NOMEM, 0, "out of memory while writing JSON");
-	return 0;
+	return dump(o, JSON_COMPACT, out, err);
+}
+
+int
+json_write_indented(const json_t *o, struct buf *out, struct err *err)
+{
+	return dump(o, JSON_INDENT(2) | JSON_REAL_PRECISION(6), out, err);
 }
 
 int

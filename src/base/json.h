@@ -35,6 +35,8 @@ bool json_has(const json_t *o, const char *member);
 
 /* Compact text, members in the order they were added, appended to out. */
 int json_write(const json_t *o, struct buf *out, struct err *err);
+/* The same for people: a member a line. */
+int json_write_indented(const json_t *o, struct buf *out, struct err *err);
 
 /* Add a hex string. Returns 0 or -1 as json_object_set_new does. */
 int json_set_hex(json_t *o, const char *member, const uint8_t *data, size_t len);

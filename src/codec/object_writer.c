@@ -170,12 +170,6 @@ object_writer_plain(const struct object_writer *w)
 	return w->lengths.plain;
 }
 
-uint64_t
-object_writer_stored(const struct object_writer *w)
-{
-	return w->lengths.frame_bytes;
-}
-
 /* Everything behind the frames, in one piece, so that small objects cost one write. */
 static int
 write_end(

@@ -26,8 +26,7 @@ struct object_result {
 /* Takes next over, on failure too. */
 int object_writer_new(struct object_writer **out, const struct object_spec *spec, struct sink *next, struct err *err);
 int object_writer_write(struct object_writer *w, const void *data, size_t len, struct err *err);
-uint64_t object_writer_plain(const struct object_writer *w);  /* bytes written so far: the plain offset of the next one */
-uint64_t object_writer_stored(const struct object_writer *w); /* frame bytes that have left so far */
+uint64_t object_writer_plain(const struct object_writer *w); /* bytes written so far: the plain offset of the next one */
 
 /* Parts may be NULL with length 0. ERR_EXISTS comes from the sink. result may be NULL. */
 int object_writer_finish(
