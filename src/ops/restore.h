@@ -35,13 +35,7 @@ struct restore_options {
 };
 
 struct restore_result {
-	char label[LAYOUT_LABEL_MAX];
-	uint64_t size, files; /* of the backup */
-	size_t segments;      /* of WAL to replay */
-	char first_segment[WAL_NAME_MAX], last_segment[WAL_NAME_MAX];
-	timeline_t timeline;
-	struct target_stop stop;
-	uint64_t bad_pages;
+	struct plan *plan;   /* owned; NULL after an error */
 	char *start_command; /* owned */
 };
 
