@@ -160,3 +160,25 @@ timeline_switch_end(const struct timeline_history *h, timeline_t tli, lsn_t *end
 	}
 	return false;
 }
+
+/* The i-th timeline of a path, itself included; 0 behind the last. */
+static timeline_t
+step(const struct timeline_history *h, size_t i)
+{
+	if (i < h->n)
+		return h->entries[i].tli;
+	return i == h->n ? h->timeline : 0;
+}
+
+lsn_t
+timeline_fork(const struct timeline_history *a, const struct timeline_history *b)
+{
+	lsn_t end_a = 0, end_b = 0;
+	size_t i = 0;
+
+	while (step(a, i) != 0 && step(a, i) == step(b, i))
+		i++;
+	if (i == 0 || !timeline_switch_end(a, step(a, i - 1), &end_a) || !timeline_switch_end(b, step(b, i - 1), &end_b))
+		return 0;
+	return end_a < end_b ? end_a : end_b;
+}
