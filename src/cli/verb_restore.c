@@ -12,6 +12,7 @@
 #include "cli/target_option.h"
 #include "cli/verbs.h"
 #include "ops/restore.h"
+#include "pg/conninfo.h"
 
 #define NAMES_MAX 64
 #define TABLESPACES_MAX 1024
@@ -50,6 +51,13 @@ static const struct cli_option options[] = {
 	.value_name = "NAME",
 	.doc = "go on without a repository that is gone for good"},
     {.name = "tablespace", .type = CLI_STRING, .repeatable = true, .value_name = "OID=DIR", .doc = "put a tablespace here"},
+    {.name = "standby",
+	.type = CLI_FLAG,
+	.doc = "this becomes a standby: it follows the archive, and the primary when told how"},
+    {.name = "primary-conninfo",
+	.type = CLI_STRING,
+	.value_name = "CONNINFO",
+	.doc = "how the standby reaches the primary to stream; no password in it"},
     {.name = "adopt", .type = CLI_FLAG, .doc = "this becomes the cluster: leave archiving on"},
     {.name = "dry-run", .type = CLI_FLAG, .doc = "plan and prove only; nothing is written"},
     {.name = NULL},
@@ -136,11 +144,33 @@ parse_action(const struct cli_invocation *inv)
 	return ACTION_DEFAULT;
 }
 
+/* A standby has no end: what would set one, or make a copy, contradicts it. */
+static int
+parse_standby(const struct cli_invocation *inv, struct restore_options *o, struct err *err)
+{
+	o->standby = cli_flag(inv, "standby");
+	o->primary_conninfo = cli_value(inv, "primary-conninfo");
+	if (o->primary_conninfo != NULL && *o->primary_conninfo == '\0')
+		return err_set(err, ERR_CONFIG, 0, "--primary-conninfo is empty");
+	if (!o->standby && o->primary_conninfo != NULL)
+		return err_set(err, ERR_CONFIG, 0, "--primary-conninfo goes with --standby");
+	if (o->standby && (o->plan.target.kind != TARGET_LATEST || cli_value(inv, "target-timeline") != NULL ||
+			      cli_value(inv, "target-action") != NULL)) {
+		err_set(err, ERR_CONFIG, 0,
+		    "--standby goes with no target: a standby follows to the latest and ends with its promotion");
+		return err_hint(err, "leave one of them out; see pgcairn restore --help");
+	}
+	return o->primary_conninfo != NULL ? conninfo_check_public(o->primary_conninfo, "--primary-conninfo", err) : 0;
+}
+
 static int
 parse(const struct cli_invocation *inv, struct arguments *a, struct err *err)
 {
 	struct plan_options *p = &a->o.plan;
 	int rc = parse_target(inv, &p->target, err);
+
+	if (rc == 0)
+		rc = parse_standby(inv, &a->o, err);
 
 	if (rc == 0 && cli_value(inv, "pgdata") == NULL) {
 		err_set(err, ERR_CONFIG, 0, "restore needs --pgdata DIR");
@@ -174,7 +204,10 @@ report(const struct restore_options *o, const struct restore_result *r)
 	report_text(j, "label", r->plan->backup->label);
 	report_text(j, "pgdata", o->pgdata);
 	json_object_set_new(j, "dry_run", json_boolean(o->dry_run));
-	json_object_set_new(j, "adopted", json_boolean(o->adopt));
+	json_object_set_new(j, "adopted", json_boolean(restore_is_member(o)));
+	json_object_set_new(j, "standby", json_boolean(o->standby));
+	if (o->standby)
+		json_object_set_new(j, "reads_later_wal", json_boolean(r->reads_later_wal));
 	report_number(j, "size", h->size);
 	report_number(j, "files", h->files);
 	report_number(j, "timeline", r->plan->path.timeline);
@@ -194,13 +227,15 @@ print_text(const struct restore_options *o, const struct restore_result *r, stru
 
 	str_from_size(size, sizeof(size), h->size);
 	target_describe(&o->plan.target, what, sizeof(what));
-	rc = buf_printf(
-	    &b, err, "target: %s\nbackup: %s, %" PRIu64 " files, %s\n", what, r->plan->backup->label, h->files, size);
+	rc = buf_printf(&b, err, "target: %s\nbackup: %s, %" PRIu64 " files, %s\n",
+	    o->standby ? "none, a standby follows the newest" : what, r->plan->backup->label, h->files, size);
 	if (rc == 0)
 		rc = report_plan_text(&b, r->plan, &o->plan.target, err);
 	if (rc == 0 && h->bad_pages > 0)
 		rc = buf_printf(&b, err, "the backup has %" PRIu64 " pages with a bad checksum: pgcairn info\n", h->bad_pages);
-	if (rc == 0 && !o->dry_run && !o->adopt)
+	if (rc == 0 && o->standby && !r->reads_later_wal)
+		rc = buf_printf(&b, err, "its user cannot read the identity: WAL of later keys reaches it by streaming only\n");
+	if (rc == 0 && !o->dry_run && !restore_is_member(o))
 		rc = buf_printf(&b, err, "this is a copy: archiving is off in it\n");
 	if (rc == 0)
 		rc = buf_printf(&b, err, "%s: %s\n",
@@ -269,7 +304,8 @@ const struct cli_verb verb_restore = {
     .summary = "restore a base backup, ready to recover to a moment",
     .details =
 	"Proves first that the target is reachable, then restores into an empty directory and writes the settings with which "
-	"PostgreSQL recovers. Without a target it goes to the latest.",
+	"PostgreSQL recovers. Without a target it goes to the latest. With --standby the result is no copy but a member of the "
+	"cluster: it follows the newest timeline until it is promoted, and archives as the original does.",
     .options = options,
     .run = run,
 };

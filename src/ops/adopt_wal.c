@@ -4,6 +4,7 @@
 
 #include "base/fs.h"
 #include "base/str.h"
+#include "ops/histories.h"
 #include "repo/wal_set.h"
 
 /* What another server has of this timeline in the repository. */
@@ -55,7 +56,7 @@ adopt_wal_require_free(const struct op *op, const struct fetch_options *o, const
 	if (asked == 0)
 		return err_set(
 		    err, ERR_CONFIG, 0, "no repository is left to ask whether timeline %" PRIu32 " is free", c->timeline);
-	if (!fetch_knows_history(op, name))
+	if (!histories_know(op, c->sysid, name))
 		return 0;
 	err_set(err, ERR_REFUSED, 0, "timeline %" PRIu32 " is taken: this host has seen its history file", c->timeline);
 	return err_hint(err, "restore again: the new copy will take the next timeline");

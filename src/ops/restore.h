@@ -26,6 +26,8 @@ struct restore_options {
 	struct plan_options plan;
 	enum target_action action; /* default: promote for latest, else pause */
 	bool adopt;
+	bool standby;                 /* follows the primary: no target, archiving as in the original */
+	const char *primary_conninfo; /* for a standby that streams; NULL: as the original's configuration says */
 	bool dry_run;
 	const struct tablespace_mapping *tablespaces;
 	size_t n_tablespaces;
@@ -35,9 +37,17 @@ struct restore_options {
 };
 
 struct restore_result {
-	struct plan *plan;   /* owned; NULL after an error */
-	char *start_command; /* owned */
+	struct plan *plan;    /* owned; NULL after an error */
+	bool reads_later_wal; /* a standby's: its user can read the identity, which WAL of a later epoch needs */
+	char *start_command;  /* owned */
 };
+
+/* Does the result belong to the cluster, so that it archives, or is it a copy? */
+static inline bool
+restore_is_member(const struct restore_options *o)
+{
+	return o->adopt || o->standby;
+}
 
 int restore_run(const struct op *op, const struct restore_options *o, struct restore_result *result, struct err *err);
 void restore_result_free(struct restore_result *r);

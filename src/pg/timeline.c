@@ -34,8 +34,8 @@ parse_line(const char *line, struct timeline_entry *out)
 
 	if (!word(&line, text, sizeof(text)) || !str_to_u64(text, 1, UINT32_MAX, &tli))
 		return -1;
-	if (!word(&line, text, sizeof(text)) || !lsn_parse(text, &out->switch_lsn))
-		return -1;
+	if (!word(&line, text, sizeof(text)) || !lsn_parse(text, &out->switch_lsn) || out->switch_lsn == TIMELINE_LSN_END)
+		return -1; /* the last position that there could be holds no WAL, and means "no end" here */
 	out->tli = (timeline_t)tli;
 	return 0;
 }

@@ -27,7 +27,7 @@ files_that_the_server_reads_are_read(void **state)
 	    {2, "1 0/1315778 by hand\n", 1},
 	    {2, "\n \t\n# a comment\n  # another\n1\t0/01315778\tzeros in front\r\n\n", 1},
 	    {4, "1\t0/D00000\tx\n2\t0/B3C5A0\tbackwards\n3\t1/0\ty\n", 3},
-	    {4294967295u, "1\tFFFFFFFF/FFFFFFFF\tx\n4294967294\t0/1\tx\n", 2},
+	    {4294967295u, "1\tFFFFFFFF/FFFFFFFE\tx\n4294967294\t0/1\tx\n", 2},
 	};
 
 	(void)state;
@@ -54,6 +54,7 @@ anything_else_is_refused(void **state)
 	    {2, "1\t0/XYZ\treason\n"},
 	    {2, "1\t0-1315778\n"},
 	    {2, "1\t0/131577800\n"},
+	    {2, "1\tFFFFFFFF/FFFFFFFF\tthe mark for no end\n"},
 	    {2, "0\t0/1\n"},
 	    {2, "-1\t0/1\n"},
 	    {2, "4294967296\t0/1\n"},
