@@ -195,6 +195,28 @@ parse(const struct cli_invocation *inv, struct arguments *a, struct err *err)
 	return rc;
 }
 
+/* "limits", "collation", "warnings" */
+static void
+report_host(json_t *j, const struct restore_host *h)
+{
+	json_t *limits = json_array(), *warnings = json_array();
+
+	for (size_t i = 0; i < SERVER_LIMITS; i++) {
+		json_t *one = json_object();
+
+		report_text(one, "name", server_limit_names[i]);
+		report_number(one, "needed", (uint64_t)h->needed.v[i]);
+		if (h->has_configured)
+			report_number(one, "configured", (uint64_t)h->configured.v[i]);
+		json_array_append_new(limits, one);
+	}
+	for (size_t i = 0; i < h->n_warnings; i++)
+		json_array_append_new(warnings, report_err(&h->warnings[i]));
+	json_object_set_new(j, "limits", limits);
+	report_text(j, "collation", h->collation);
+	json_object_set_new(j, "warnings", warnings);
+}
+
 static json_t *
 report(const struct restore_options *o, const struct restore_result *r)
 {
@@ -214,7 +236,20 @@ report(const struct restore_options *o, const struct restore_result *r)
 	report_plan(j, r->plan);
 	report_number(j, "bad_pages", h->bad_pages);
 	report_text(j, "start_command", r->start_command);
+	report_host(j, &r->host);
 	return j;
+}
+
+static int
+print_host(struct buf *b, const struct restore_host *h, struct err *err)
+{
+	int rc = 0;
+
+	if (strcmp(h->collation, "unknown") == 0)
+		rc = buf_printf(b, err, "collation versions: unknown, the backup was made without them\n");
+	for (size_t i = 0; rc == 0 && i < h->n_warnings; i++)
+		rc = buf_printf(b, err, "WARNING: %s\n  remedy: %s\n", h->warnings[i].msg, err_remedy(&h->warnings[i]));
+	return rc;
 }
 
 static int
@@ -237,6 +272,8 @@ print_text(const struct restore_options *o, const struct restore_result *r, stru
 		rc = buf_printf(&b, err, "its user cannot read the identity: WAL of later keys reaches it by streaming only\n");
 	if (rc == 0 && !o->dry_run && !restore_is_member(o))
 		rc = buf_printf(&b, err, "this is a copy: archiving is off in it\n");
+	if (rc == 0)
+		rc = print_host(&b, &r->host, err);
 	if (rc == 0)
 		rc = buf_printf(&b, err, "%s: %s\n",
 		    o->dry_run ? "nothing was written; it would be started with" : "start it with", r->start_command);
