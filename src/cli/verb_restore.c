@@ -31,11 +31,9 @@ static const struct cli_option options[] = {
     {.name = "target-immediate", .type = CLI_FLAG, .doc = "only as far as the backup needs to be consistent"},
     {.name = "target-exclusive", .type = CLI_FLAG, .doc = "stop before the target instead of behind it"},
     {.name = "target-timeline",
-	.type = CLI_INT,
+	.type = CLI_STRING,
 	.value_name = "N",
-	.doc = "along the path to timeline N (default: the newest)",
-	.lo = 1,
-	.hi = UINT32_MAX},
+	.doc = "along the path to timeline N (default: latest, the newest whose path holds a backup)"},
     {.name = "target-action",
 	.type = CLI_WORD,
 	.words = actions,
@@ -94,6 +92,19 @@ parse_target(const struct cli_invocation *inv, struct target *t, struct err *err
 		return err_set(err, ERR_CONFIG, 0, "--target-exclusive goes with --target-time, --target-lsn or --target-xid");
 	if (immediate)
 		t->kind = TARGET_IMMEDIATE;
+	return 0;
+}
+
+/* A number; "latest" is PostgreSQL's word for what is the default here. */
+static int
+parse_timeline(const struct cli_invocation *inv, timeline_t *out, struct err *err)
+{
+	const char *word = cli_value(inv, "target-timeline");
+	uint64_t n = 0;
+
+	if (word != NULL && strcmp(word, "latest") != 0 && !str_to_u64(word, 1, UINT32_MAX, &n))
+		return usage(err, "target-timeline", word);
+	*out = (timeline_t)n;
 	return 0;
 }
 
@@ -188,7 +199,8 @@ parse(const struct cli_invocation *inv, struct arguments *a, struct err *err)
 	p->repositories.only = a->only;
 	p->repositories.without = a->without;
 	p->label = cli_value(inv, "backup");
-	p->timeline = (timeline_t)cli_int(inv, "target-timeline", 0);
+	if (rc == 0)
+		rc = parse_timeline(inv, &p->timeline, err);
 	a->o.action = parse_action(inv);
 	a->o.adopt = cli_flag(inv, "adopt");
 	a->o.dry_run = cli_flag(inv, "dry-run");

@@ -106,19 +106,44 @@ find_owner(const struct restore *r, struct owner *owner, struct err *err)
 	return err_hint(err, "make the directory first and give it to that user, or run restore as that user");
 }
 
+/* PGDATA's own mode is not in the backup, but what lies in it says whether the owner's group may read: initdb's -g. */
+static mode_t
+top_mode(const struct restore *r)
+{
+	for (size_t i = 0; i < r->entries.n; i++)
+		if (r->entries.list[i].kind == MANIFEST_DIRECTORY && strcmp(r->entries.list[i].path, "global") == 0)
+			return (r->entries.list[i].mode & 070) == 050 ? 0750 : 0700;
+	return 0700;
+}
+
+/* An empty directory that root made for this belongs to the server's user from here on. */
+static int
+make_top(const struct owner *owner, const char *path, mode_t mode, struct err *err)
+{
+	struct stat st;
+	int rc = owner_make_dirs(owner, path, mode, err);
+
+	if (rc < 0 || geteuid() != 0 || stat(path, &st) < 0 || st.st_uid != 0)
+		return rc;
+	if (chown(path, owner->uid, owner->gid) < 0 || chmod(path, mode) < 0)
+		return err_set(err, ERR_IO, errno, "give '%s' to the user of the server", path);
+	return 0;
+}
+
 static int
 make_tops(struct restore *r, struct err *err)
 {
+	mode_t mode = top_mode(r);
 	struct owner owner;
 	int rc = find_owner(r, &owner, err);
 
 	if (rc == 0)
-		rc = owner_make_dirs(&owner, r->o->pgdata, 0700, err);
+		rc = make_top(&owner, r->o->pgdata, mode, err);
 	for (size_t i = 0; rc == 0 && i < r->map.n; i++)
-		rc = owner_make_dirs(&owner, r->map.entries[i].path, 0700, err);
+		rc = make_top(&owner, r->map.entries[i].path, mode, err);
 	if (rc == 0)
 		rc = owner_become(&owner, err);
-	if (rc == 0 && chmod(r->o->pgdata, 0700) < 0)
+	if (rc == 0 && chmod(r->o->pgdata, mode) < 0)
 		rc = err_set(err, ERR_IO, errno, "chmod '%s'", r->o->pgdata);
 	return rc;
 }
@@ -364,12 +389,17 @@ look_at_host(struct restore *r, struct err *err)
 static int
 require_empty_target(const struct restore *r, struct err *err)
 {
-	FREE_AUTO char *label = in_pgdata(r, "backup_label"), *control = in_pgdata(r, "global/pg_control");
+	/* pg_tblspc is what a restore makes first */
+	FREE_AUTO char *label = in_pgdata(r, "backup_label"), *links = in_pgdata(r, "pg_tblspc"),
+		       *control = in_pgdata(r, "global/pg_control");
 	int rc = fs_require_empty(r->o->pgdata, err);
 
-	if (rc == ERR_REFUSED && label != NULL && control != NULL && access(label, F_OK) == 0 && access(control, F_OK) != 0) {
+	if (label == NULL || links == NULL || control == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a path");
+	if (rc == ERR_REFUSED && (access(label, F_OK) == 0 || access(links, F_OK) == 0) && access(control, F_OK) != 0) {
 		err->hint[0] = '\0';
-		err_hint(err, "a restore that did not finish lies there; it does not start: remove it and restore again");
+		err_hint(err, "a restore that did not finish lies there; it does not start: remove it, also what it wrote into "
+			      "tablespaces, and restore again");
 	}
 	return rc;
 }

@@ -129,7 +129,7 @@ def test_a_timeline_is_followed_to_its_end(saga, recovers, timeline, row):
 
 
 def test_latest_is_the_end_of_the_newest_timeline(saga, recovers):
-    assert recovers() == HELD[42]
+    assert recovers("--target-timeline", "latest") == HELD[42]
     assert saga.site.json("restore", "--pgdata", saga.site.directory / "dry", "--dry-run")["label"] == saga.labels[1]
 
 
