@@ -16,6 +16,8 @@ static const struct cli_verb *const verbs[] = {
     &verb_init,
     &verb_key,
     &verb_restore,
+    &verb_start,
+    &verb_stop,
     &verb_verify,
 };
 
