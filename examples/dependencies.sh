@@ -1,9 +1,10 @@
 #!/bin/sh
 # The one list of Debian 12 packages: what building, running and testing pgcairn need.
 #
-#   sh examples/dependencies.sh [--no-install] build|run|test ...
+#   sh examples/dependencies.sh [--no-install] build|run|test|majors ...
 #
-# Installs what is missing of the named groups and nothing else; with --no-install it only says what that is.
+# Installs what is missing of the named groups and nothing else; with --no-install it only says what that is. majors is what
+# fetches servers of the PostgreSQL majors that Debian 12 does not have (tests/system/majors.py).
 # PostgreSQL's package makes and starts a cluster "15/main" when it is first installed. Nobody asked us for one, so a
 # drop-in for pg_createcluster forbids it while we install, and is gone afterwards.
 set -eu
@@ -69,7 +70,9 @@ forbid_main_cluster() {
 			'hint: install postgresql-15 by hand and run this again'
 }
 
+usage='usage: dependencies.sh [--no-install] build|run|test|majors ...'
 print_only=
+named=
 wanted=
 for word; do
 	case $word in
@@ -77,10 +80,12 @@ for word; do
 	build) wanted="$wanted $build" ;;
 	run) wanted="$wanted $run" ;;
 	test) wanted="$wanted $test" ;;
-	*) die "unknown word '$word'; usage: dependencies.sh [--no-install] build|run|test ..." ;;
+	majors) command -v npm >/dev/null || wanted="$wanted npm" ;; # an npm of another origin is as good, and conflicts
+	*) die "unknown word '$word'; $usage" ;;
 	esac
+	[ "$word" = --no-install ] || named=yes
 done
-[ -n "$wanted" ] || die 'usage: dependencies.sh [--no-install] build|run|test ...'
+[ -n "$named" ] || die "$usage"
 command -v dpkg-query >/dev/null || die "this is not Debian; install the equivalents of:$wanted"
 
 missing=
