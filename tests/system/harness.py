@@ -219,6 +219,15 @@ class Cluster:
         cluster.configure(**{**SERVER_SETTINGS, **room, **settings})
         return cluster
 
+    def standby(self, directory):
+        """A standby of this stopped cluster, made of a copy of its files, that will stream from it; not started."""
+        other = Cluster(self.runtime, directory, pg_bin=self.pg_bin)
+        self.runtime.run(["cp", "-a", self.data, other.data])
+        (other.data / "standby.signal").touch()
+        self.runtime.own(other.data)
+        other.configure(primary_conninfo=self.conninfo)
+        return other
+
     def configure(self, **settings):
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as conf:
             for name, value in settings.items():

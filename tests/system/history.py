@@ -3,6 +3,8 @@
 import datetime
 import time
 
+import pytest
+
 BEFORE_BACKUP = 5
 ROWS = 15
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, note text NOT NULL)"
@@ -50,3 +52,18 @@ class History:
     def wants(self, cluster, last):
         """The cluster holds rows 1 to last, with their contents, and nothing else."""
         assert cluster.sql(SUM)[0] == self.sums[last]
+
+
+@pytest.fixture
+def restore(history, request, runtime):
+    """Restore into a directory of this test and start it."""
+    made = []
+
+    def start(*args):
+        made.append(history.site.restore(*args, directory=f"r{id(request)}-{len(made)}"))
+        made[-1].start()
+        return made[-1]
+
+    yield start
+    for cluster in made:
+        runtime.clear(cluster.directory)

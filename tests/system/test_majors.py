@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from harness import MB, Cluster, Site, flip_bit, wait_until
-from history import BEFORE_BACKUP, ROWS, History, utc
+from harness import MB, Site, flip_bit, wait_until
+from history import BEFORE_BACKUP, ROWS, History, restore, utc  # noqa: F401 (fixtures are used by their names)
 from majors import MAJORS, pg_bin
 
 pytestmark = pytest.mark.slow
@@ -26,20 +26,6 @@ def servers(major):
 def history(runtime, major, servers):
     with runtime.place(f"major-{major}") as place:
         yield History(Site(runtime, place / "site"), pg_bin=servers, checksums=major < 18)
-
-
-@pytest.fixture
-def restore(history, request, runtime):
-    made = []
-
-    def start(*args):
-        made.append(history.site.restore(*args, directory=f"r{id(request)}-{len(made)}"))
-        made[-1].start()
-        return made[-1]
-
-    yield start
-    for cluster in made:
-        runtime.clear(cluster.directory)
 
 
 def test_the_server_is_of_that_major_and_what_it_wrote_was_understood(history, major, restore):
@@ -138,17 +124,13 @@ def test_an_adopted_restore_promotes_archives_its_timeline_and_is_restored_over_
     assert third.sql("SELECT i FROM t ORDER BY i") == [(1,), (2,), (3,)]
 
 
-def test_a_promoted_standby_archives_a_partial_that_never_stands_for_the_whole(site, servers, runtime):
+def test_a_promoted_standby_archives_a_partial_that_never_stands_for_the_whole(site, servers):
     primary = site.cluster(pg_bin=servers)
     primary.start()
     site.pgcairn("init")
     primary.sql("CREATE TABLE t AS SELECT 1 AS i")
     primary.stop()
-    standby = Cluster(runtime, site.directory / "standby", pg_bin=servers)
-    runtime.run(["cp", "-a", primary.data, standby.data])
-    (standby.data / "standby.signal").touch()
-    runtime.own(standby.data)
-    standby.configure(primary_conninfo=primary.conninfo)
+    standby = primary.standby(site.directory / "standby")
     primary.start()
     standby.start()
     primary.sql("INSERT INTO t VALUES (2)")

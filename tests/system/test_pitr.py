@@ -5,28 +5,13 @@ import datetime
 import pytest
 
 from harness import PG_BIN, Site, wait_until
-from history import BEFORE_BACKUP, ROWS, History, utc
+from history import BEFORE_BACKUP, ROWS, History, restore, utc  # noqa: F401 (fixtures are used by their names)
 
 
 @pytest.fixture(scope="module")
 def history(runtime):
     with runtime.place("pitr") as place:
         yield History(Site(runtime, place / "site"))
-
-
-@pytest.fixture
-def restore(history, request, runtime):
-    """Restore into a directory of this test and start it."""
-    made = []
-
-    def start(*args):
-        made.append(history.site.restore(*args, directory=f"r{id(request)}-{len(made)}"))
-        made[-1].start()
-        return made[-1]
-
-    yield start
-    for cluster in made:
-        runtime.clear(cluster.directory)
 
 
 def test_latest_brings_every_row_and_promotes(history, restore):
