@@ -104,6 +104,11 @@ fetch(struct wal_command *c, struct err *err)
 
 	for (;;) {
 		rc = fetch_file(&c->op, &o, c->arguments[0], c->arguments[1], err);
+		if (rc == ERR_REFUSED &&
+		    is_standby()) { /* it promotes when it is told to only; and it may get past by streaming */
+			log_err(&c->log, LOG_WARN, err);
+			return err_set(err, ERR_NOT_FOUND, 0, "%s was given up", c->arguments[0]);
+		}
 		if (rc == 0 || rc == ERR_NOT_FOUND || rc == ERR_CONFIG || rc == ERR_CORRUPT || !may_pass(c)) {
 			if (rc < 0 && rc != ERR_NOT_FOUND && is_standby() && !is_segment(c)) {
 				err->hint[0] = '\0';

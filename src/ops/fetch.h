@@ -22,6 +22,8 @@ struct fetch_options {
 /* Where the bytes lie until they are verified: at most one such file is ever left behind, and the next try replaces it. */
 int fetch_temporary_name(char *out, size_t size, const char *path);
 
+/* ERR_REFUSED: all have answered that the segment is missing, and somebody gave it up (pgcairn gap): to call it missing would
+ * end a recovery there silently, with what lies behind it lost. */
 int fetch_file(const struct op *op, const struct fetch_options *o, const char *name, const char *path, struct err *err);
 
 /* This host has seen that history file in a repository: its timeline is taken, whatever can be asked now. */
