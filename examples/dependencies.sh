@@ -1,7 +1,7 @@
 #!/bin/sh
-# The one list of Debian 12 packages: what building, running and testing pgcairn need.
+# The one list of Debian 12 packages: what building, running, testing and fuzzing pgcairn need.
 #
-#   sh examples/dependencies.sh [--no-install] build|run|test ...
+#   sh examples/dependencies.sh [--no-install] build|run|test|fuzz ...
 #
 # Installs what is missing of the named groups and nothing else; with --no-install it only says what that is.
 # PostgreSQL's package makes and starts a cluster "15/main" when it is first installed. Nobody asked us for one, so a
@@ -11,7 +11,8 @@ set -eu
 build='gcc libc6-dev meson ninja-build pkgconf libpq-dev liblz4-dev libzstd-dev libsodium-dev
 	libinih-dev libjansson-dev libxxhash-dev'
 run='postgresql-15 util-linux'
-test='libcmocka-dev python3 python3-pytest python3-psycopg2 clang-format shellcheck strace'
+test='libcmocka-dev libfuse3-dev fuse3 python3 python3-pytest python3-pytest-xdist python3-psycopg2 clang-format shellcheck strace faketime'
+fuzz='clang libclang-rt-dev'
 
 say() {
 	printf 'dependencies: %s\n' "$*" >&2
@@ -77,10 +78,11 @@ for word; do
 	build) wanted="$wanted $build" ;;
 	run) wanted="$wanted $run" ;;
 	test) wanted="$wanted $test" ;;
+	fuzz) wanted="$wanted $fuzz" ;;
 	*) die "unknown word '$word'; usage: dependencies.sh [--no-install] build|run|test ..." ;;
 	esac
 done
-[ -n "$wanted" ] || die 'usage: dependencies.sh [--no-install] build|run|test ...'
+[ -n "$wanted" ] || die 'usage: dependencies.sh [--no-install] build|run|test|fuzz ...'
 command -v dpkg-query >/dev/null || die "this is not Debian; install the equivalents of:$wanted"
 
 missing=

@@ -3,6 +3,7 @@
 #include "base/str.h"
 #include "ops/archive_source.h"
 #include "ops/gap.h"
+#include "ops/histories.h"
 #include "pg/control.h"
 #include "repo/copy.h"
 #include "repo/wal_object.h"
@@ -339,6 +340,9 @@ archive_file(const struct op *op, const char *path, const char *name, struct arc
 		a.writer = writer;
 		a.fanout = fanout;
 		rc = run(&a, err);
+		if (a.source.kind == OBJECT_TIMELINE_HISTORY &&
+		    (rc == 0 || rc == ERR_CONFLICT)) /* taken, by us or by another */
+			histories_remember(op, a.source.sysid, a.source.file_name);
 		for (size_t i = 0; i < fanout->n; i++)
 			if (fanout->targets[i].failed && fanout->targets[i].repo != NULL)
 				log_err(op->log, LOG_WARN, &fanout->targets[i].err);

@@ -67,4 +67,8 @@ void wal_chain_name(const struct wal_chain *c, size_t i, char out[WAL_NAME_MAX])
 int wal_chain_scan(const struct wal_chain *c, size_t from, size_t to, struct keyring *ring,
     int (*each)(const struct wal_record_info *r, void *arg, struct err *err), void *arg, struct err *err);
 
+/* The first complete record of any kind that begins at lsn or behind it. ERR_NOT_FOUND: the chain ends before one. */
+int wal_chain_record_from(
+    const struct wal_chain *c, lsn_t lsn, struct keyring *ring, struct wal_record_info *out, struct err *err);
+
 #endif
