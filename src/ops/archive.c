@@ -251,12 +251,27 @@ complete(struct archive *a, struct stored *have, struct err *err)
 	return 0;
 }
 
+/* A major that is newer than this program may not fill pg_wal, so its segments are taken as they are; nobody should rely on it.
+ */
+static void
+warn_unverified(const struct archive *a)
+{
+	const struct wal_summary *s = &a->source.summary;
+
+	if (s->magic != 0 && !s->verified)
+		log_write(a->op->log, LOG_WARN,
+		    "'%s' is stored unverified: its page magic %04X is of a newer PostgreSQL than this program knows",
+		    a->relative, (unsigned)s->magic);
+}
+
 /* Nobody has it: encode once to all. Whoever was faster in the meantime is compared with. */
 static int
 store_new(struct archive *a, struct err *err)
 {
 	int rc = encode(a, a->relative, NULL, err);
 
+	if (rc == 0)
+		warn_unverified(a);
 	for (size_t i = 0; rc == 0 && i < a->fanout->n; i++) {
 		struct fanout_target *t = &a->fanout->targets[i];
 		struct err why;

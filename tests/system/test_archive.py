@@ -129,6 +129,21 @@ def test_segments_of_other_sizes(site, runtime, place, segment_mb):
     is_stored(site, path)
 
 
+def test_a_segment_of_a_newer_major_is_taken_as_it_is_and_said_to_be_unverified(ready, segment):
+    newer = bytearray(segment.read_bytes())
+    for page in range(0, len(newer), 8192):
+        newer[page:page + 2] = b"\x21\xd1"
+    newer[5000] ^= 1  # nothing but its first page's header is looked at
+    path = ready.directory / segment.name
+    path.write_bytes(newer)
+    ready.runtime.own(path)
+    said = ready.archive(path).stderr
+    assert "unverified" in said and "D121" in said and segment.name in said
+    is_stored(ready, path)
+    assert "unverified" not in ready.archive(path).stderr, "the same again is told again"
+    ready.pgcairn("verify")
+
+
 def test_a_record_over_several_segments_is_taken_piece_by_piece(ready, source):
     name = source.cluster.value("SELECT pg_walfile_name(pg_switch_wal())")
     source.cluster.sql("SELECT pg_logical_emit_message(false, 'big', repeat('z', 3200000))")
