@@ -20,8 +20,8 @@ object_hash(uint8_t out[OBJECT_DIGEST], const void *data, size_t len)
 const char *
 object_kind_name(uint8_t kind)
 {
-	static const char *const names[] = {
-	    "?", "wal", "wal-partial", "backup-history", "timeline-history", "pack", "manifest", "epoch-key", "record"};
+	static const char *const names[] = {"?", "wal", "wal-partial", "backup-history", "timeline-history", "pack", "manifest",
+	    "epoch-key", "record", "quarantine"};
 
 	return kind < ARRAY_LEN(names) ? names[kind] : names[0];
 }

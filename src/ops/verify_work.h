@@ -24,6 +24,8 @@ enum verify_class {
 	VERIFY_PACK,
 	VERIFY_MANIFEST,
 	VERIFY_CONFLICT,
+	VERIFY_GAP,        /* the record */
+	VERIFY_QUARANTINE, /* the bytes */
 };
 
 struct verify_name {

@@ -32,7 +32,7 @@ static bool
 holds_data(uint8_t kind)
 {
 	return kind == OBJECT_WAL || kind == OBJECT_WAL_PARTIAL || kind == OBJECT_BACKUP_HISTORY || kind == OBJECT_PACK ||
-	       kind == OBJECT_MANIFEST;
+	       kind == OBJECT_MANIFEST || kind == OBJECT_QUARANTINE;
 }
 
 static int
