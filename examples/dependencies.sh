@@ -1,9 +1,10 @@
 #!/bin/sh
 # The one list of Debian 12 packages: what building, running, testing and fuzzing pgcairn need.
 #
-#   sh examples/dependencies.sh [--no-install] build|run|test|fuzz ...
+#   sh examples/dependencies.sh [--no-install] build|run|test|fuzz|majors ...
 #
-# Installs what is missing of the named groups and nothing else; with --no-install it only says what that is.
+# Installs what is missing of the named groups and nothing else; with --no-install it only says what that is. majors is what
+# fetches servers of the PostgreSQL majors that Debian 12 does not have (tests/system/majors.py).
 # PostgreSQL's package makes and starts a cluster "15/main" when it is first installed. Nobody asked us for one, so a
 # drop-in for pg_createcluster forbids it while we install, and is gone afterwards.
 set -eu
@@ -70,7 +71,9 @@ forbid_main_cluster() {
 			'hint: install postgresql-15 by hand and run this again'
 }
 
+usage='usage: dependencies.sh [--no-install] build|run|test|fuzz|majors ...'
 print_only=
+named=
 wanted=
 for word; do
 	case $word in
@@ -79,10 +82,12 @@ for word; do
 	run) wanted="$wanted $run" ;;
 	test) wanted="$wanted $test" ;;
 	fuzz) wanted="$wanted $fuzz" ;;
-	*) die "unknown word '$word'; usage: dependencies.sh [--no-install] build|run|test ..." ;;
+	majors) command -v npm >/dev/null || wanted="$wanted npm" ;; # an npm of another origin is as good, and conflicts
+	*) die "unknown word '$word'; $usage" ;;
 	esac
+	[ "$word" = --no-install ] || named=yes
 done
-[ -n "$wanted" ] || die 'usage: dependencies.sh [--no-install] build|run|test|fuzz ...'
+[ -n "$named" ] || die "$usage"
 command -v dpkg-query >/dev/null || die "this is not Debian; install the equivalents of:$wanted"
 
 missing=

@@ -83,16 +83,17 @@ is_taken(const struct wal_command *c)
 static bool
 is_silence(int kind)
 {
-	return kind != ERR_CORRUPT && kind != ERR_AUTH && kind != ERR_CONFIG;
+	return kind != ERR_CORRUPT && kind != ERR_AUTH && kind != ERR_CONFIG && kind != ERR_REFUSED;
 }
 
 /*
  * May the server be told that there is no such file, although that is not proved?
  *
  * On a standby a failure would stop the server. A segment that cannot be had now is called missing: the primary may have it,
- * and the standby comes back for it. So is one that is damaged or cannot be opened, which is never delivered. A history file is
- * different: a false miss makes a promotion reuse a timeline. That is said only where the configuration allows it, of
- * repositories that are silent, and never of a timeline that this host has seen.
+ * and the standby comes back for it. So is one that is damaged or cannot be opened, which is never delivered, and one that was
+ * given up: a standby promotes when it is told to only, and may get past it by streaming. A history file is different: a false
+ * miss makes a promotion reuse a timeline. That is said only where the configuration allows it, of repositories that are
+ * silent, and never of a timeline that this host has seen.
  */
 static bool
 may_pass(const struct wal_command *c, int kind)

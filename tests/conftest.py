@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "system"))
 
 import harness  # noqa: E402  (the line above makes it importable)
+import majors  # noqa: E402
 
 TEST_LIMIT_SECONDS = 300
 
@@ -92,6 +93,12 @@ def place(runtime, request):
 def site(runtime, place):
     """A site with one repository; nothing is initialized yet."""
     return harness.Site(runtime, place / "site")
+
+
+@pytest.fixture(params=["debian", *(pytest.param(major, marks=pytest.mark.slow) for major in majors.MAJORS)])
+def server_bin(request):
+    """The bin directory of Debian's server, and with --all of each major's."""
+    return harness.PG_BIN if request.param == "debian" else majors.pg_bin(request.param)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ broken() {
 	exit 1
 }
 
-sh examples/dependencies.sh $no_install build run test || broken 'FAILED dependencies'
+sh examples/dependencies.sh $no_install build run test ${tier:+majors} || broken 'FAILED dependencies'
 
 rm -rf "$build/results"
 [ -f "$build/build.ninja" ] || rm -rf "$build"

@@ -13,6 +13,7 @@ static const struct cli_verb *const verbs[] = {
     &verb_backup,
     &verb_check,
     &verb_find,
+    &verb_gap,
     &verb_info,
     &verb_init,
     &verb_key,

@@ -78,6 +78,9 @@ gaps_json(const struct windows *w)
 		report_text(o, "last", w->gaps[i].last);
 		report_number(o, "missing", w->gaps[i].missing);
 		report_text(o, "what", w->gaps[i].what);
+		json_object_set_new(o, "recorded", json_boolean(w->gaps[i].recorded));
+		if (w->gaps[i].recorded)
+			report_decision(o, &w->gaps[i].decision);
 		json_array_append_new(list, o);
 	}
 	return list;

@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "ops/histories.h"
 #include "pg/control.h"
+#include "repo/gap.h"
 #include "repo/stored.h"
 
 #define TEMPORARY                                                                                                              \
@@ -26,6 +27,8 @@ struct fetch {
 	struct session *session;
 	uint64_t sysid;
 	char temporary[4096];
+	bool given_up; /* a repository that misses it has it as a gap */
+	struct gap_record gap;
 };
 
 static bool
@@ -147,6 +150,25 @@ kind_of(const struct wal_name *n)
 	return kinds[n->kind];
 }
 
+/* A segment that is missing here: because it was given up? 0 when that is answered. */
+static int
+look_for_gap(struct fetch *f, struct repository *r, struct err *err)
+{
+	GAP_SET_AUTO struct gap_set set = {0};
+	int rc;
+
+	if (f->name.kind != WAL_NAME_SEGMENT)
+		return 0;
+	rc = gap_set_read(&set, r, f->sysid, &f->name, err);
+	if (rc == 0 && set.n == 0) /* a directory that was unmounted meanwhile looks empty */
+		rc = repository_confirm(r, err);
+	if (rc == 0 && set.n > 0) {
+		f->given_up = true;
+		f->gap = set.list[0];
+	}
+	return rc;
+}
+
 static int
 ask(struct fetch *f, const struct config_repository *c, const char *path, struct err *err)
 {
@@ -154,6 +176,7 @@ ask(struct fetch *f, const struct config_repository *c, const char *path, struct
 	REPOSITORY_AUTO struct repository *r = NULL;
 	STORED_AUTO struct stored *s = NULL;
 	char relative[OBJECT_NAME_MAX];
+	struct err why;
 	int rc;
 
 	if (f->session != NULL && known == NULL && !f->options->lives_on) {
@@ -168,6 +191,13 @@ ask(struct fetch *f, const struct config_repository *c, const char *path, struct
 		rc = layout_wal(relative, f->sysid, &f->name, err);
 	if (rc == 0)
 		rc = stored_open(&s, r, relative, kind_of(&f->name), err);
+	if (rc == ERR_NOT_FOUND) {
+		int gap = look_for_gap(f, r, &why);
+
+		if (gap < 0)
+			*err = why;
+		return gap < 0 ? gap : rc;
+	}
 	if (rc < 0)
 		return rc;
 	rc = deliver(f, s, path, err);
@@ -192,6 +222,18 @@ explain(struct fetch *f, const struct config_repository *c, struct err *err)
 	err_hint(err, "if the repository is gone for good: add --without-repository %s to restore_command%s%s", c->name,
 	    known != NULL && known->newest[0] != '\0' ? "; it was known to hold WAL up to " : "",
 	    known != NULL ? known->newest : "");
+}
+
+static int
+refuse_gap(const struct fetch *f, struct err *err)
+{
+	char why[DECISION_TEXT];
+
+	decision_describe(&f->gap.decision, why);
+	err_set(err, ERR_REFUSED, 0, "no repository has it, and it is a recorded gap %s", why);
+	return err_hint(err,
+	    "recovery cannot cross it: take a target before it or a backup behind it (pgcairn info); a good copy "
+	    "that is archived under the name closes the gap");
 }
 
 /*
@@ -236,7 +278,7 @@ ask_all(struct fetch *f, const char *path, struct err *err)
 		*err = doubt;
 		return doubt.kind;
 	}
-	return err_set(err, ERR_NOT_FOUND, 0, "no repository has it");
+	return f->given_up ? refuse_gap(f, err) : err_set(err, ERR_NOT_FOUND, 0, "no repository has it");
 }
 
 int
@@ -248,7 +290,7 @@ fetch_find_sysid(const struct op *op, uint64_t *sysid, struct err *err)
 	if (rc == ERR_NOT_FOUND && op->cluster->pgdata != NULL)
 		rc = control_read_pgdata(op->cluster->pgdata, &control, err);
 	if (rc < 0) {
-		rc = err->kind == ERR_NOT_FOUND ? ERR_CONFIG : err->kind;
+		rc = err->kind == ERR_NOT_FOUND || err->kind == ERR_REFUSED ? ERR_CONFIG : err->kind;
 		err->kind = rc;
 		return err_hint(err, "run it as restore_command, or with --session FILE");
 	}

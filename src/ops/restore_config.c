@@ -89,17 +89,22 @@ int
 restore_overrides(const char *pgdata, const struct restore_entries *e,
     int (*each)(const char *name, const char *value, void *arg, struct err *err), void *arg, struct err *err)
 {
-	char value[PATH_MAX];
+	char path[PATH_MAX];
 	bool any = false;
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < e->n; i++) {
 		const struct restore_entry *one = &e->list[i];
+		FREE_AUTO char *value = NULL;
 
-		if (one->kind != MANIFEST_CONFIG || one->setting[0] == '\0')
+		if (one->setting[0] == '\0' || restore_skips(one))
 			continue;
-		(void)snprintf(value, sizeof(value), "%s/" RESTORE_CONFIG "%s", pgdata, one->path);
-		rc = each(one->setting, value, arg, err);
+		rc = restore_path(one, path, sizeof(path), err);
+		if (rc < 0)
+			break;
+		value = str_printf("%s/%s", pgdata, path);
+		rc = value != NULL ? each(one->setting, value, arg, err)
+				   : err_set(err, ERR_NOMEM, 0, "out of memory for a path");
 		any = true;
 	}
 	/* what the original's file says about places would lead to the original */

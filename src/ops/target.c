@@ -239,7 +239,7 @@ unreachable(const struct wal_chain *c, struct err *err)
 	char end[LSN_TEXT], name[WAL_NAME_MAX];
 
 	if (c->broken.kind != 0)
-		return err_hint(err, "the WAL breaks off: %.300s", c->broken.msg);
+		return err_hint(err, "the WAL breaks off: %.480s", c->broken.msg);
 	lsn_format(end, wal_chain_end(c));
 	wal_chain_name(c, c->n - 1, name);
 	return err_hint(err, "the WAL that is archived ends with segment %s at %s", name, end);

@@ -124,6 +124,28 @@ grow(struct wal_chain *c, struct err *err)
 	return 0;
 }
 
+/* A segment of the path that somebody gave up, by whichever timeline would have had it. */
+static void
+tell_gap(struct wal_chain *c, uint64_t segno)
+{
+	lsn_t start = wal_segment_start(segno, c->set->segment_size);
+
+	for (size_t i = 0; i <= c->path->n && c->gap == NULL; i++) {
+		timeline_t t = i == c->path->n ? c->path->timeline : c->path->entries[i].tli;
+		lsn_t end;
+
+		if (begin_of(c->path, t) < start + c->set->segment_size && timeline_switch_end(c->path, t, &end) && end > start)
+			c->gap = wal_set_gap(c->set, t, segno);
+	}
+	if (c->gap != NULL) {
+		char text[WAL_NAME_MAX], why[DECISION_TEXT];
+
+		wal_name_format(text, &c->gap->name);
+		decision_describe(&c->gap->decision, why);
+		(void)err_set(&c->broken, ERR_NOT_FOUND, 0, "segment %s is a recorded gap %s", text, why);
+	}
+}
+
 /* A hole, when there is more of the path behind the segment that is missing: the end of the WAL looks otherwise. */
 static void
 tell_hole(struct wal_chain *c, uint64_t missing, uint64_t last)
@@ -170,7 +192,9 @@ wal_chain_build(struct wal_chain **out, struct repository *const *repositories, 
 		struct wal_link l = {.segno = segno, .timeline = choose(set, path, segno)};
 
 		if (l.timeline == 0) {
-			tell_hole(c, segno, last);
+			tell_gap(c, segno);
+			if (c->gap == NULL)
+				tell_hole(c, segno, last);
 			break;
 		}
 		l.mask = wal_set_mask(set, l.timeline, segno);
