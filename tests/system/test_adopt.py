@@ -115,6 +115,7 @@ def test_a_copy_that_never_recovered_is_refused(stage):
     assert "has not ended recovery" in stage.refuses(stage.fresh.data)
 
 
+@pytest.mark.slow
 def test_a_copy_that_is_paused_stopped_in_recovery_or_killed_is_refused(stage, runtime):
     copy = stage.site.restore("--target-time", utc(stage.after[3]), directory="paused")
     copy.start()
@@ -289,6 +290,7 @@ def test_a_time_before_the_fork_lies_on_one_timeline(stage, adopted):
         assert plan["also"] == []
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_same_backup_takes_the_next_timeline(stage, adopted):
     copy = stage.copy("next")
     copy.start()

@@ -86,6 +86,7 @@ def test_what_the_wal_raises_behind_the_target_does_not_count(raised):
     assert limits(restore(raised, "--dry-run", name="dry-latest")[1])["max_connections"] == (45, None)
 
 
+@pytest.mark.slow
 def test_the_text_says_the_same_and_counts_only_up_to_the_target(raised):
     target, result = restore(raised, "--target-immediate", name="plain")
     assert warned(result, "max_worker_processes") and not warned(result, "max_connections")

@@ -69,6 +69,7 @@ def test_tablespaces_go_where_they_are_told_whatever_the_places_are_called(space
     shutil.rmtree(spaces.place / "to")
 
 
+@pytest.mark.slow
 def test_a_tablespace_that_is_gone_goes_back_to_where_it_was(spaces):
     odd, away = spaces.place / ODD, spaces.place / "away"
     odd.rename(away)
@@ -170,6 +171,7 @@ def test_without_a_known_owner_root_is_told_what_to_do(spaces):
         site.write_config()
 
 
+@pytest.mark.slow
 @needs_root
 def test_root_adopts_for_the_owner(spaces):
     site = spaces.site
@@ -248,6 +250,7 @@ def test_a_restore_that_was_killed_never_starts_and_is_named(spaces, runtime, ti
 # WAL that nothing recovers across
 
 
+@pytest.mark.slow
 def test_wal_of_a_server_with_wal_level_minimal_is_refused_and_what_lies_before_it_is_not(site):
     source = site.cluster()
     source.start()
