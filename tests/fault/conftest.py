@@ -1,5 +1,6 @@
 """What the sweeps of faults share: the binaries, the injector, and the count of what it did."""
 
+import fcntl
 import os
 import pathlib
 import subprocess
@@ -17,12 +18,19 @@ def pytest_configure(config):
     config.stash[TALLY] = Tally()
 
 
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):  # one process of several: to the one that prints
+        session.config.workeroutput["faults"] = session.config.stash[TALLY].as_list()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    node.config.stash[TALLY].merge(getattr(node, "workeroutput", {}).get("faults", []))
+
+
 def pytest_terminal_summary(terminalreporter, config):
-    tally = config.stash[TALLY]
-    if tally.total():
-        terminalreporter.write_line(f"{tally.total()} faults injected")
-        for line in tally.lines():
-            terminalreporter.write_line(f"  {line}")
+    for line in config.stash[TALLY].lines():
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +40,12 @@ def swift(runtime, request):
         yield runtime
         return
     plain = pathlib.Path(request.config.getoption("--build")) / "plain"
-    if not (plain / "build.ninja").exists():
-        subprocess.run(["meson", "setup", plain, harness.REPO, "-Dtests=false"], check=True, timeout=120)
-    subprocess.run(["ninja", "-C", plain, *PLAIN_TARGETS], check=True, timeout=600)
+    plain.mkdir(exist_ok=True)
+    with open(plain / "lock", "w", encoding="utf-8") as lock:  # several processes of one run come here at once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (plain / "build.ninja").exists():
+            subprocess.run(["meson", "setup", plain, harness.REPO, "-Dtests=false"], check=True, timeout=300)
+        subprocess.run(["ninja", "-C", plain, *PLAIN_TARGETS], check=True, timeout=900)
     built = harness.Runtime(plain)
     yield built
     built.close()

@@ -6,6 +6,7 @@ from faults import CHANGES, KILLS, WRITTEN, Sweep
 from sites import FAILED, KILLED, fetched_from_each, grow_old, litter, no_conflict, put_back, with_segments
 
 slow = pytest.mark.slow
+pytestmark = pytest.mark.limit(900)
 WAYS = {  # what the file system cannot do
     "unnamed": (),
     "named": ("tmpfile=EOPNOTSUPP",),
@@ -162,3 +163,8 @@ def test_a_conflict_that_is_interrupted_leaves_the_first_copy_in_service(one, in
             no_litter_for_ever(one, injector)
     finally:
         segment.write_bytes(first)
+
+
+@slow
+def test_the_sweeps_were_long(tally):
+    assert tally.of("archive") >= 1200

@@ -12,6 +12,7 @@ from harness import Site
 from sites import FAILED, KILLED, grow_old, litter
 
 slow = pytest.mark.slow
+pytestmark = pytest.mark.limit(900)
 VERIFY_EVERY = 10
 NEXT_EVERY = 3
 
@@ -50,8 +51,9 @@ def backing_up(site, injector, tally, under=None, **options):
                     shutil.rmtree(backup)
 
     places = [*site.repositories.values(), *(site.directory / name for name in ("state", "run", "keys"))]
+    # how often it looks for the WAL depends on the server
     return Sweep(injector, tally, "backup", lambda: site.command("pgcairn", "backup"), under or places, only_the_first,
-                 cwd=site.directory, **options)
+                 cwd=site.directory, steady=0.5, **options)
 
 
 def labels(site, name):
@@ -115,9 +117,15 @@ def test_on_a_poorer_file_system_too(one, injector, tally, few, fault):
 
 @slow
 @pytest.mark.parametrize("fault", ["kill", "ECONNRESET", "EIO"])
-def test_a_connection_that_breaks_anywhere_makes_no_backup(one, injector, tally, few, fault):
-    """And reading the server's own files, which are few."""
-    sweep = backing_up(one, injector, tally, under=["socket:", one.pgdata], most=few or 60)
-    for number, result in enumerate(sweep.run(fault)):
+@pytest.mark.parametrize("calls", [("sendto",), ("recvfrom",), ("openat", "read", "newfstatat")])
+def test_a_server_that_cannot_be_read_makes_no_backup(one, injector, tally, few, fault, calls):
+    """Its connections break, or its own files fail."""
+    sweep = backing_up(one, injector, tally, under=["socket:", one.pgdata], most=few or 20)
+    for number, result in enumerate(sweep.run(fault, calls)):
         assert result.returncode in FAILED | KILLED | {0}, result.stderr
         whole_or_none(one, result, number)
+
+
+@slow
+def test_the_sweeps_were_long(tally):
+    assert tally.of("backup") >= 500

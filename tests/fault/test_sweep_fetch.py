@@ -6,6 +6,7 @@ from faults import Sweep
 from sites import KILLED, litter, put_back, take_picture, with_segments
 
 slow = pytest.mark.slow
+pytestmark = pytest.mark.limit(900)
 NEVER = "0000000100000000000000FE"
 STOPS_RECOVERY = set(range(126, 256)) - {143}
 # Failing, these say nothing about whether an object is there: closing, and what is asked of a name in pg_wal.
@@ -104,3 +105,8 @@ def test_a_repository_that_fails_makes_every_miss_a_doubt(two, injector, tally, 
                   [two.repositories["far"]], lambda: None, cwd=two.pgdata, status=1, most=few)
     for result in sweep.run(fault):
         assert result.returncode in STOPS_RECOVERY or result.hit.name in HARMLESS, f"{result.hit}: {result.stderr}"
+
+
+@slow
+def test_the_sweeps_were_long(tally):
+    assert tally.of("fetch") >= 400

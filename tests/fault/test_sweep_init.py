@@ -8,6 +8,7 @@ from faults import CHANGES, Sweep
 from sites import FAILED, KILLED, PIECES, fetched_from_each, grow_old, litter, put_back, take_picture, with_segments
 
 slow = pytest.mark.slow
+pytestmark = pytest.mark.limit(900)
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +142,9 @@ def test_an_enrolment_that_is_interrupted_is_done_by_the_next(two, injector, tal
         for name in two.repositories:
             assert len(two.objects("clusters/*/signers/*", name)) == 2, result.hit
         two.archive(two.segments[0])
+
+
+@slow
+def test_the_sweeps_were_long(tally):
+    assert tally.of("init") >= 700
+    assert tally.of("key enrol") >= 100

@@ -10,6 +10,7 @@ from sites import FAILED
 from test_sweep_backup import running
 
 slow = pytest.mark.slow
+pytestmark = pytest.mark.limit(900)
 # What says nothing of an object's content: closing, and what is only printed.
 HARMLESS = ("close", "fstatfs", "statfs", "ioctl", "faccessat2", "faccessat")
 
@@ -56,3 +57,9 @@ def test_a_report_changes_nothing(still, injector, tally, verb):
     calls = reporting(still, injector, tally, verb, None).calls()
     writing = [call for call in calls if call.name in CHANGES and call.name not in ("openat", "openat2", "close")]
     assert not writing
+
+
+@slow
+def test_the_sweeps_were_long(tally):
+    assert tally.of("verify") >= 100
+    assert tally.of("info") >= 100
