@@ -72,8 +72,8 @@ class Injector:
         shutil.copy2(pathlib.Path(build) / "tests/fault/inject", self.program)
         self.log = swift.make_directory(swift.root / "inject") / "log"
 
-    def run(self, command, under, options=(), refuse=(), status=None, cwd=None, sanitized=False):
-        """The result of the command, with its calls that counted, or the spoiled one, in .calls."""
+    def run(self, command, under, options=(), refuse=(), status=None, cwd=None, *, sanitized=False, program=False):
+        """The result of the command, with its calls that counted, or the spoiled one, in .calls; program: it is none of ours."""
         self.log.unlink(missing_ok=True)
         args = [self.program, "--log", self.log, *options]
         for place in under:
@@ -83,9 +83,11 @@ class Injector:
         runtime = self.sanitized if sanitized else self.swift
         # the leak checker cannot run under a tracer
         env = {"ASAN_OPTIONS": runtime.environment()["ASAN_OPTIONS"].replace("detect_leaks=1", "detect_leaks=0")}
-        result = runtime.run([*args, "--", runtime.bin / command[0].name, *command[1:]], status=status, cwd=cwd, env=env)
+        first = command[0] if program else runtime.bin / command[0].name
+        result = runtime.run([*args, "--", first, *command[1:]], status=status, cwd=cwd, env=env)
         result.calls = []
-        for line in self.log.read_text(errors="replace").splitlines():
+        log = self.log.read_text(errors="replace") if self.log.exists() else ""
+        for line in log.splitlines():
             number, name, *target = line.split(" ", 2)
             result.calls.append(Call(int(number), name, target[0] if target else ""))
         return result
