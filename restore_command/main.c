@@ -83,7 +83,7 @@ is_taken(const struct wal_command *c)
 static bool
 is_silence(int kind)
 {
-	return kind != ERR_CORRUPT && kind != ERR_AUTH && kind != ERR_CONFIG;
+	return kind != ERR_CORRUPT && kind != ERR_AUTH && kind != ERR_CONFIG && kind != ERR_CONFLICT;
 }
 
 /*

@@ -12,6 +12,7 @@
 #include "ops/histories.h"
 #include "pg/control.h"
 #include "repo/stored.h"
+#include "repo/wal_object.h"
 
 #define TEMPORARY                                                                                                              \
 	".pgcairn" /* behind PostgreSQL's name for the target: at most one is ever left, and the next try replaces it */
@@ -25,6 +26,7 @@ struct fetch {
 	struct keyring *ring;
 	struct session *session;
 	uint64_t sysid;
+	uint8_t content_id[CONTENT_ID]; /* of what was delivered */
 	char temporary[4096];
 };
 
@@ -147,12 +149,11 @@ kind_of(const struct wal_name *n)
 	return kinds[n->kind];
 }
 
+/* The object in one repository. r outlives s. */
 static int
-ask(struct fetch *f, const struct config_repository *c, const char *path, struct err *err)
+find(struct fetch *f, const struct config_repository *c, struct repository **r, struct stored **s, struct err *err)
 {
 	const struct session_repository *known = session_repository(f->session, c->name);
-	REPOSITORY_AUTO struct repository *r = NULL;
-	STORED_AUTO struct stored *s = NULL;
 	char relative[OBJECT_NAME_MAX];
 	int rc;
 
@@ -160,22 +161,62 @@ ask(struct fetch *f, const struct config_repository *c, const char *path, struct
 		err_set(err, ERR_CONFIG, 0, "repository '%s' was not there when this recovery was planned", c->name);
 		return err_hint(err, "restore again, or leave it out by --without-repository %s in restore_command", c->name);
 	}
-	rc = op_open_repository(f->op, c, known != NULL ? known->id : NULL, &r, err);
-	if (rc == 0 && repository_lineage(r, f->sysid) == NULL)
+	rc = op_open_repository(f->op, c, known != NULL ? known->id : NULL, r, err);
+	if (rc == 0 && repository_lineage(*r, f->sysid) == NULL)
 		rc = err_set(err, ERR_CONFIG, 0, "repository '%s' knows no cluster with system identifier %llu", c->name,
 		    (unsigned long long)f->sysid);
 	if (rc == 0)
 		rc = layout_wal(relative, f->sysid, &f->name, err);
-	if (rc == 0)
-		rc = stored_open(&s, r, relative, kind_of(&f->name), err);
+	return rc < 0 ? rc : stored_open(s, *r, relative, kind_of(&f->name), err);
+}
+
+static int
+ask(struct fetch *f, const struct config_repository *c, const char *path, struct err *err)
+{
+	REPOSITORY_AUTO struct repository *r = NULL;
+	STORED_AUTO struct stored *s = NULL;
+	int rc = find(f, c, &r, &s, err);
+
 	if (rc < 0)
 		return rc;
-	rc = deliver(f, s, path, err);
+	rc = wal_object_content_id(s->clear, f->content_id, err);
+	if (rc == 0)
+		rc = deliver(f, s, path, err);
 	if (rc == ERR_NOT_FOUND) { /* it was there a moment ago: whatever this is, it proves nothing */
 		rc = ERR_IO;
 		err->kind = rc;
 	}
 	return rc;
+}
+
+/*
+ * Two servers can have taken one timeline, each with its history in a repository that the other could not reach. Which of the
+ * two is followed must not be decided by the order of the configuration.
+ */
+static int
+check_undisputed(struct fetch *f, const struct config_repository *from, const char *path, struct err *err)
+{
+	const struct config *cfg = f->op->config;
+
+	for (size_t i = 0; i < cfg->n_repositories; i++) {
+		const struct config_repository *c = &cfg->repositories[i];
+		REPOSITORY_AUTO struct repository *r = NULL;
+		STORED_AUTO struct stored *s = NULL;
+		uint8_t theirs[CONTENT_ID];
+		struct err unseen; /* it does not answer, or has none: then it says nothing against the others */
+		bool selected;
+
+		if (c == from || fetch_selected(f->op, c, f->options, &selected, &unseen) < 0 || !selected ||
+		    find(f, c, &r, &s, &unseen) < 0 || wal_object_content_id(s->clear, theirs, &unseen) < 0 ||
+		    memcmp(theirs, f->content_id, CONTENT_ID) == 0)
+			continue;
+		(void)unlink(path);
+		err_set(err, ERR_CONFLICT, 0,
+		    "repositories '%s' and '%s' hold different histories of timeline %u: two servers were promoted to it",
+		    from->name, c->name, f->name.timeline);
+		return err_hint(err, "choose whose life to follow: --repository NAME in restore_command");
+	}
+	return 0;
 }
 
 /* A repository that does not answer is never a miss; the hint says how to go on without it. */
@@ -222,7 +263,7 @@ ask_all(struct fetch *f, const char *path, struct err *err)
 			log_write(f->op->log, LOG_DEBUG, "delivered from repository '%s'", c->name);
 			if (doubt.kind != 0)
 				log_err(f->op->log, LOG_WARN, &doubt);
-			return 0;
+			return f->name.kind == WAL_NAME_HISTORY ? check_undisputed(f, c, path, err) : 0;
 		}
 		if (rc == ERR_NOT_FOUND)
 			continue;
