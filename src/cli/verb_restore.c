@@ -2,13 +2,13 @@
 #include <inttypes.h>
 #include <signal.h>
 
-#include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "cli/exit_code.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/report_plan.h"
 #include "cli/target_option.h"
 #include "cli/verbs.h"
 #include "ops/restore.h"
@@ -198,54 +198,41 @@ parse(const struct cli_invocation *inv, struct arguments *a, struct err *err)
 static json_t *
 report(const struct restore_options *o, const struct restore_result *r)
 {
+	const struct manifest_head *h = &r->plan->backup->head;
 	json_t *j = json_object();
-	char text[64];
 
-	json_object_set_new(j, "label", json_string(r->label));
-	json_object_set_new(j, "pgdata", json_string(o->pgdata));
+	report_text(j, "label", r->plan->backup->label);
+	report_text(j, "pgdata", o->pgdata);
 	json_object_set_new(j, "dry_run", json_boolean(o->dry_run));
 	json_object_set_new(j, "adopted", json_boolean(restore_is_member(o)));
 	json_object_set_new(j, "standby", json_boolean(o->standby));
 	if (o->standby)
 		json_object_set_new(j, "reads_later_wal", json_boolean(r->reads_later_wal));
-	json_object_set_new(j, "size", json_integer((json_int_t)r->size));
-	json_object_set_new(j, "files", json_integer((json_int_t)r->files));
-	json_object_set_new(j, "timeline", json_integer(r->timeline));
-	json_object_set_new(j, "segments", json_integer((json_int_t)r->segments));
-	json_object_set_new(j, "first_segment", json_string(r->first_segment));
-	json_object_set_new(j, "last_segment", json_string(r->last_segment));
-	lsn_format(text, r->stop.lsn);
-	json_object_set_new(j, "stop_lsn", json_string(text));
-	json_object_set_new(j, "stop_before", json_boolean(r->stop.before));
-	if (r->stop.has_time) {
-		clock_format_utc(text, sizeof(text), r->stop.time_us);
-		json_object_set_new(j, "stop_time", json_string(text));
-	}
-	json_object_set_new(j, "bad_pages", json_integer((json_int_t)r->bad_pages));
-	json_object_set_new(j, "start_command", json_string(r->start_command));
+	report_number(j, "size", h->size);
+	report_number(j, "files", h->files);
+	report_number(j, "timeline", r->plan->path.timeline);
+	report_plan(j, r->plan);
+	report_number(j, "bad_pages", h->bad_pages);
+	report_text(j, "start_command", r->start_command);
 	return j;
 }
 
 static int
 print_text(const struct restore_options *o, const struct restore_result *r, struct err *err)
 {
+	const struct manifest_head *h = &r->plan->backup->head;
 	BUF_AUTO struct buf b = {0};
-	char size[16], lsn[LSN_TEXT], what[128], when[48] = "";
+	char size[16], what[128];
 	int rc;
 
-	str_from_size(size, sizeof(size), r->size);
-	lsn_format(lsn, r->stop.lsn);
+	str_from_size(size, sizeof(size), h->size);
 	target_describe(&o->plan.target, what, sizeof(what));
-	if (r->stop.has_time) {
-		(void)snprintf(when, sizeof(when), " of ");
-		clock_format_utc(when + 4, sizeof(when) - 4, r->stop.time_us);
-	}
-	rc = buf_printf(&b, err,
-	    "target: %s\nbackup: %s, %" PRIu64 " files, %s\nWAL: %zu segments, %s to %s, timeline %" PRIu32 "\nstops %s %s%s\n",
-	    o->standby ? "none, a standby follows the newest" : what, r->label, r->files, size, r->segments, r->first_segment,
-	    r->last_segment, r->timeline, r->stop.before ? "before the record at" : "at", lsn, when);
-	if (rc == 0 && r->bad_pages > 0)
-		rc = buf_printf(&b, err, "the backup has %" PRIu64 " pages with a bad checksum: pgcairn info\n", r->bad_pages);
+	rc = buf_printf(&b, err, "target: %s\nbackup: %s, %" PRIu64 " files, %s\n",
+	    o->standby ? "none, a standby follows the newest" : what, r->plan->backup->label, h->files, size);
+	if (rc == 0)
+		rc = report_plan_text(&b, r->plan, &o->plan.target, err);
+	if (rc == 0 && h->bad_pages > 0)
+		rc = buf_printf(&b, err, "the backup has %" PRIu64 " pages with a bad checksum: pgcairn info\n", h->bad_pages);
 	if (rc == 0 && o->standby && !r->reads_later_wal)
 		rc = buf_printf(&b, err, "its user cannot read the identity: WAL of later keys reaches it by streaming only\n");
 	if (rc == 0 && !o->dry_run && !restore_is_member(o))
@@ -253,7 +240,7 @@ print_text(const struct restore_options *o, const struct restore_result *r, stru
 	if (rc == 0)
 		rc = buf_printf(&b, err, "%s: %s\n",
 		    o->dry_run ? "nothing was written; it would be started with" : "start it with", r->start_command);
-	return rc < 0 ? rc : output_text(&b, err);
+	return rc < 0 ? rc : report_print(&b, err);
 }
 
 static volatile sig_atomic_t interrupted;

@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "ops/histories.h"
 #include "pg/control.h"
+#include "repo/gap.h"
 #include "repo/stored.h"
 #include "repo/wal_object.h"
 
@@ -28,6 +29,8 @@ struct fetch {
 	uint64_t sysid;
 	uint8_t content_id[CONTENT_ID]; /* of what was delivered */
 	char temporary[4096];
+	bool given_up; /* a repository that misses it has it as a gap */
+	struct gap_record gap;
 };
 
 static bool
@@ -149,6 +152,25 @@ kind_of(const struct wal_name *n)
 	return kinds[n->kind];
 }
 
+/* A segment that is missing here: because it was given up? 0 when that is answered. */
+static int
+look_for_gap(struct fetch *f, struct repository *r, struct err *err)
+{
+	GAP_SET_AUTO struct gap_set set = {0};
+	int rc;
+
+	if (f->name.kind != WAL_NAME_SEGMENT)
+		return 0;
+	rc = gap_set_read(&set, r, f->sysid, &f->name, err);
+	if (rc == 0 && set.n == 0) /* a directory that was unmounted meanwhile looks empty */
+		rc = repository_confirm(r, err);
+	if (rc == 0 && set.n > 0) {
+		f->given_up = true;
+		f->gap = set.list[0];
+	}
+	return rc;
+}
+
 /* The object in one repository. r outlives s. */
 static int
 find(struct fetch *f, const struct config_repository *c, struct repository **r, struct stored **s, struct err *err)
@@ -175,8 +197,16 @@ ask(struct fetch *f, const struct config_repository *c, const char *path, struct
 {
 	REPOSITORY_AUTO struct repository *r = NULL;
 	STORED_AUTO struct stored *s = NULL;
+	struct err why;
 	int rc = find(f, c, &r, &s, err);
 
+	if (rc == ERR_NOT_FOUND) {
+		int gap = look_for_gap(f, r, &why);
+
+		if (gap < 0)
+			*err = why;
+		return gap < 0 ? gap : rc;
+	}
 	if (rc < 0)
 		return rc;
 	rc = wal_object_content_id(s->clear, f->content_id, err);
@@ -235,6 +265,18 @@ explain(struct fetch *f, const struct config_repository *c, struct err *err)
 	    known != NULL ? known->newest : "");
 }
 
+static int
+refuse_gap(const struct fetch *f, struct err *err)
+{
+	char why[DECISION_TEXT];
+
+	decision_describe(&f->gap.decision, why);
+	err_set(err, ERR_REFUSED, 0, "no repository has it, and it is a recorded gap %s", why);
+	return err_hint(err,
+	    "recovery cannot cross it: take a target before it or a backup behind it (pgcairn info); a good copy "
+	    "that is archived under the name closes the gap");
+}
+
 /*
  * Here exit 1 of restore_command is decided: ERR_NOT_FOUND is returned only when every selected repository returned it, which
  * stored_open does only after the repository was confirmed behind the miss.
@@ -277,7 +319,7 @@ ask_all(struct fetch *f, const char *path, struct err *err)
 		*err = doubt;
 		return doubt.kind;
 	}
-	return err_set(err, ERR_NOT_FOUND, 0, "no repository has it");
+	return f->given_up ? refuse_gap(f, err) : err_set(err, ERR_NOT_FOUND, 0, "no repository has it");
 }
 
 int
@@ -289,7 +331,7 @@ fetch_find_sysid(const struct op *op, uint64_t *sysid, struct err *err)
 	if (rc == ERR_NOT_FOUND && op->cluster->pgdata != NULL)
 		rc = control_read_pgdata(op->cluster->pgdata, &control, err);
 	if (rc < 0) {
-		rc = err->kind == ERR_NOT_FOUND ? ERR_CONFIG : err->kind;
+		rc = err->kind == ERR_NOT_FOUND || err->kind == ERR_REFUSED ? ERR_CONFIG : err->kind;
 		err->kind = rc;
 		return err_hint(err, "run it as restore_command, or with --session FILE");
 	}

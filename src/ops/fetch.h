@@ -26,6 +26,8 @@ int fetch_temporary_name(char *out, size_t size, const char *path);
 /* Which cluster recovers in the current directory, else in the configured pgdata, by its pg_control. */
 int fetch_find_sysid(const struct op *op, uint64_t *sysid, struct err *err);
 
+/* ERR_REFUSED: all have answered that the segment is missing, and somebody gave it up (pgcairn gap): to call it missing would
+ * end a recovery there silently, with what lies behind it lost. */
 int fetch_file(const struct op *op, const struct fetch_options *o, const char *name, const char *path, struct err *err);
 
 /* Is this repository to be asked? Also refuses names that the configuration does not have, as ERR_CONFIG. */

@@ -18,8 +18,6 @@
 #include "ops/restore_settings.h"
 #include "ops/restore_standby.h"
 
-#define AUTO_CONF "postgresql.auto.conf"
-#define AUTO_CONF_MAX ((size_t)4 << 20)
 #define SPACE_RESERVE ((uint64_t)64 << 20)
 
 struct restore {
@@ -449,24 +447,6 @@ write_all(struct restore *r, struct err *err)
 	return rc < 0 ? rc : write_control(r, err);
 }
 
-static int
-fill_result(const struct restore *r, struct restore_result *result, struct err *err)
-{
-	const struct plan *p = r->plan;
-	const struct manifest_head *h = &p->backup->head;
-	int rc = str_copy(result->label, sizeof(result->label), p->backup->label, "label", err);
-
-	result->size = h->size;
-	result->files = h->files;
-	result->bad_pages = h->bad_pages;
-	result->timeline = p->path.timeline;
-	result->stop = p->stop;
-	result->segments = plan_segments(p);
-	wal_chain_name(p->chain, 0, result->first_segment);
-	wal_chain_name(p->chain, p->stop.link, result->last_segment);
-	return rc < 0 ? rc : restore_start_command(r->o->pgdata, h->major, &r->entries, &result->start_command, err);
-}
-
 /* An interrupted restore is what most often lies there: pg_control comes last. */
 static int
 require_empty_target(const struct restore *r, struct err *err)
@@ -512,12 +492,14 @@ run(struct restore *r, struct restore_result *result, struct err *err)
 	if (rc == 0)
 		rc = map_tablespaces(r, err);
 	if (rc == 0)
-		rc = fill_result(r, result, err);
+		rc = restore_start_command(r->o->pgdata, r->plan->backup->head.major, &r->entries, &result->start_command, err);
 	if (rc == 0 && r->o->standby)
 		rc = check_standby(r, result, err);
-	if (rc < 0 || r->o->dry_run)
-		return rc;
-	return write_all(r, err);
+	if (rc == 0 && !r->o->dry_run)
+		rc = write_all(r, err);
+	if (rc == 0)
+		result->plan = STEAL(r->plan);
+	return rc;
 }
 
 int
@@ -542,6 +524,7 @@ restore_run(const struct op *op, const struct restore_options *o, struct restore
 void
 restore_result_free(struct restore_result *r)
 {
+	plan_free(r->plan);
 	free(r->start_command);
-	r->start_command = NULL;
+	*r = (struct restore_result){0};
 }

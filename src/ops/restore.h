@@ -37,13 +37,7 @@ struct restore_options {
 };
 
 struct restore_result {
-	char label[LAYOUT_LABEL_MAX];
-	uint64_t size, files; /* of the backup */
-	size_t segments;      /* of WAL to replay */
-	char first_segment[WAL_NAME_MAX], last_segment[WAL_NAME_MAX];
-	timeline_t timeline;
-	struct target_stop stop;
-	uint64_t bad_pages;
+	struct plan *plan;    /* owned; NULL after an error */
 	bool reads_later_wal; /* a standby's: its user can read the identity, which WAL of a later epoch needs */
 	char *start_command;  /* owned */
 };
