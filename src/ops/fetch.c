@@ -389,6 +389,38 @@ fetch_temporary_name(char *out, size_t size, const char *path)
 	return n < 0 || (size_t)n >= size ? ERR_CONFIG : 0;
 }
 
+/*
+ * Servers look for the newest timeline by asking for one number after the other, and take the first that is missing for their
+ * own: where a history was lost in the middle they would end on an older timeline, and take that number a second time.
+ */
+static int
+check_hole(struct fetch *f, struct err *err)
+{
+	const struct config *cfg = f->op->config;
+	int rc = ERR_NOT_FOUND;
+
+	f->name.timeline++;
+	for (size_t i = 0; rc == ERR_NOT_FOUND && i < cfg->n_repositories; i++) {
+		const struct config_repository *c = &cfg->repositories[i];
+		REPOSITORY_AUTO struct repository *r = NULL;
+		STORED_AUTO struct stored *s = NULL;
+		struct err unseen; /* the miss itself is proved */
+		bool selected;
+
+		if (fetch_selected(f->op, c, f->options, &selected, &unseen) < 0 || !selected ||
+		    find(f, c, &r, &s, &unseen) < 0)
+			continue;
+		rc = err_set(err, ERR_CORRUPT, 0, "no repository has it, but '%s' has the history of timeline %u", c->name,
+		    f->name.timeline);
+		err_hint(err,
+		    "archive the lost history from the pg_wal of a server that has it, or go on behind it: "
+		    "recovery_target_timeline = %u",
+		    f->name.timeline);
+	}
+	f->name.timeline--;
+	return rc;
+}
+
 /* A repository that is left out may have had a timeline that the others know nothing of. */
 static void
 note_history(const struct fetch *f, const char *name, int rc)
@@ -413,6 +445,8 @@ fetch_file(const struct op *op, const struct fetch_options *o, const char *name,
 		rc = err_set(err, ERR_NOT_FOUND, 0, "timeline 1 has no history");
 	if (rc == 0)
 		rc = fetch_with_patience(&f, path, err);
+	if (rc == ERR_NOT_FOUND && f.name.kind == WAL_NAME_HISTORY && f.name.timeline > 1 && f.name.timeline < UINT32_MAX)
+		rc = check_hole(&f, err);
 	if (f.name.kind == WAL_NAME_HISTORY)
 		note_history(&f, name, rc);
 	keyring_free(f.ring);

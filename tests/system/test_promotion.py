@@ -99,6 +99,28 @@ def test_a_history_is_called_missing_only_when_proved_or_allowed(asked, asking, 
         assert ("this host has seen that timeline" if word == "allow" else "promote-without-archive = allow") in said
 
 
+def test_a_history_that_is_lost_between_others_is_no_end_of_the_timelines(asked, asking):
+    policy(asking, "allow", "1s")
+    for name in ("00000002.history", "00000003.history", "00000004.history"):
+        history = asked.directory / name
+        history.write_text("".join(f"{n}\t0/{n}00000\tx\n" for n in range(1, int(name[:8]))))
+        asked.runtime.own(history)
+        asked.archive(history)
+    target = asking.directory / "fetched"
+    for repository in asked.repositories:
+        for lost in asked.objects("clusters/main/wal/*/00000003.history", repository):
+            lost.unlink()
+    said = asking.fetch("00000003.history", target, status=ABORT).stderr
+    assert "has the history of timeline 4" in said and "recovery_target_timeline = 4" in said
+    (asking.directory / "standby.signal").unlink()
+    asking.fetch("00000003.history", target, status=ABORT)
+    asking.fetch("00000004.history", target)
+    asking.fetch("00000005.history", target, status=1)
+    for repository in asked.repositories:
+        for path in asked.objects("clusters/main/wal/*/0000000?.history", repository):
+            path.unlink()
+
+
 def test_two_histories_of_one_timeline_are_not_chosen_from_by_chance(asked, asking):
     policy(asking, "allow", "1s")
     for name in ("near", "far"):
