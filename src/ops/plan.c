@@ -219,6 +219,23 @@ choose_path(struct plan *p, const struct plan_options *o, const struct candidate
 	return copy_history(&p->path, NULL, newest->head.stop_timeline, err);
 }
 
+/* Two servers took one timeline, and each has its life in a repository of its own: chance must not choose between them. */
+static int
+refuse_disputed(const struct plan *p, struct err *err)
+{
+	for (size_t i = 0; i <= p->path.n; i++) {
+		timeline_t tli = i < p->path.n ? p->path.entries[i].tli : p->path.timeline;
+		const struct wal_set_timeline *t = wal_set_timeline(p->wal, tli);
+
+		if (t == NULL || !t->disputed)
+			continue;
+		err_set(err, ERR_REFUSED, 0,
+		    "the repositories hold different histories of timeline %u: two servers were promoted to it", tli);
+		return err_hint(err, "choose whose life to follow: --repository NAME; or stay before it: --target-timeline N");
+	}
+	return 0;
+}
+
 static int
 try_backup(struct plan *p, const struct plan_options *o, const struct backup_entry *b, struct keyring *ring, bool *too_early,
     struct err *err)
@@ -365,6 +382,8 @@ plan_make(const struct op *op, const struct plan_options *o, struct keyring *rin
 		rc = choose_own_path(p, o, &c, sysid, err);
 	else if (rc == 0)
 		rc = choose_path(p, o, &c, sysid, err);
+	if (rc == 0)
+		rc = refuse_disputed(p, err);
 	if (rc == 0)
 		rc = choose_backup(p, o, &c, sysid, ring, err);
 	if (rc == 0)
