@@ -22,6 +22,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    config.notes = []  # what tests counted, for the end of the run
     config.addinivalue_line("markers", "slow: left out unless --all is given")
 
 
@@ -31,6 +32,11 @@ def pytest_collection_modifyitems(config, items):
         print(f"{len(slow)} slow cases run with --all only")
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in set(slow)]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for note in config.notes:
+        terminalreporter.write_line(note)
 
 
 @pytest.hookimpl(hookwrapper=True)

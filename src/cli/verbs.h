@@ -8,10 +8,13 @@
 extern const struct cli_verb verb_backup;
 extern const struct cli_verb verb_check;
 extern const struct cli_verb verb_find;
+extern const struct cli_verb verb_gap;
 extern const struct cli_verb verb_info;
 extern const struct cli_verb verb_init;
 extern const struct cli_verb verb_key;
 extern const struct cli_verb verb_restore;
+extern const struct cli_verb verb_start;
+extern const struct cli_verb verb_stop;
 extern const struct cli_verb verb_verify;
 
 #endif

@@ -334,12 +334,13 @@ check_server(struct check *c)
 		check_add(c, CHECK_NOTE, "archiving", "", "run check on the primary too",
 		    "a standby closes no segments: archiving is not proved here");
 	} else if (s.archives) {
-		bool tried = !c->options->no_switch && c->info.opened > 0 && prove(&s);
+		bool tried = !c->options->no_switch && !c->info.stopped && c->info.opened > 0 && prove(&s);
 
 		check_command(&s);
 		if (!tried)
 			check_archive_age(&s);
 	}
-	check_archiver(&s);
+	if (!c->info.stopped) /* else its failures are wanted */
+		check_archiver(&s);
 	check_backlog(c);
 }

@@ -148,22 +148,15 @@ action_word(const struct restore_options *o)
 	return o->plan.target.kind == TARGET_LATEST ? "promote" : "pause";
 }
 
-int
-restore_auto_conf(const char *old, size_t old_len, const struct restore_options *o, const struct plan *plan,
-    const char *restore_command, struct buf *out, struct err *err)
+/* Of a recovery that ends: where, and what comes then. */
+static int
+write_recovery(const struct restore_options *o, const struct plan *plan, struct buf *out, struct err *err)
 {
-	static const char *const clears[] = {"recovery_target", "recovery_target_lsn", "recovery_target_name",
-	    "recovery_target_time", "recovery_target_xid", "primary_conninfo", "primary_slot_name",
-	    /* it would remove from the archive of the original what this copy needs no more */
-	    "archive_cleanup_command"};
-	char when[40], timeline[16] = "current";
-	int rc = keep_lines(old, old_len, o->adopt, out, err);
+	char timeline[16] = "current";
+	int rc = setting(out, "primary_conninfo", "", err);
 
-	clock_format_utc(when, sizeof(when), clock_now_us() / 1000000 * 1000000);
 	if (rc == 0)
-		rc = buf_printf(out, err, "# pgcairn restore of backup %s, %s\n", plan->backup->label, when);
-	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(clears); i++)
-		rc = setting(out, clears[i], "", err);
+		rc = setting(out, "primary_slot_name", "", err);
 	if (rc == 0)
 		rc = write_target(&o->plan.target, out, err);
 	/* a number, so that a timeline that appears meanwhile does not change the plan; the backup's own needs no history file
@@ -178,13 +171,46 @@ restore_auto_conf(const char *old, size_t old_len, const struct restore_options 
 		rc = setting(out, "recovery_target_action", action_word(o), err);
 	if (rc == 0) /* a delayed standby's copy would wait for hours */
 		rc = setting(out, "recovery_min_apply_delay", "0", err);
+	return rc;
+}
+
+/* Of a standby: whoever is promoted next is its primary too. */
+static int
+write_following(const struct restore_options *o, struct buf *out, struct err *err)
+{
+	int rc = setting(out, "recovery_target_timeline", "latest", err);
+
+	if (rc == 0 && o->primary_conninfo != NULL)
+		rc = setting(out, "primary_conninfo", o->primary_conninfo, err);
+	return rc;
+}
+
+int
+restore_auto_conf(const char *old, size_t old_len, const struct restore_options *o, const struct plan *plan,
+    const char *restore_command, struct buf *out, struct err *err)
+{
+	static const char *const clears[] = {"recovery_target", "recovery_target_lsn", "recovery_target_name",
+	    "recovery_target_time", "recovery_target_xid",
+	    /* it would remove from the archive of the original what this copy needs no more */
+	    "archive_cleanup_command"};
+	char when[40];
+	int rc = keep_lines(old, old_len, restore_is_member(o), out, err);
+
+	clock_format_utc(when, sizeof(when), clock_now_us() / 1000000 * 1000000);
+	if (rc == 0)
+		rc = buf_printf(out, err, "# pgcairn restore of backup %s, %s\n", plan->backup->label, when);
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(clears); i++)
+		rc = setting(out, clears[i], "", err);
+	if (rc == 0)
+		rc = o->standby ? write_following(o, out, err) : write_recovery(o, plan, out, err);
 	if (rc == 0)
 		rc = setting(out, "restore_command", restore_command, err);
 	if (rc == 0)
 		rc = setting(out, "recovery_end_command", "rm -f " SESSION_FILE, err);
-	if (rc == 0 && !o->adopt)
+	if (rc == 0 && !restore_is_member(o))
 		rc = setting(out, "archive_mode", "off", err);
-	if (rc == 0 && !o->adopt) /* a copy's subscriptions must not take changes away from the original's publisher */
+	if (rc == 0 &&
+	    !restore_is_member(o)) /* a copy's subscriptions must not take changes away from the original's publisher */
 		rc = setting(out, "max_logical_replication_workers", "0", err);
 	return rc;
 }

@@ -147,6 +147,36 @@ the_target_stands_behind_every_clear(void **state)
 }
 
 static void
+a_standby_gets_no_end_and_stays_what_its_original_is(void **state)
+{
+	static const char *const ends[] = {"recovery_target_action", "recovery_target_inclusive", "recovery_min_apply_delay"};
+	struct restore_options o = {.standby = true, .primary_conninfo = "host='h' user=r"};
+
+	(void)state;
+	for (int streams = 0; streams < 2; streams++) {
+		BUF_AUTO struct buf out = {0};
+		const char *text;
+
+		o.primary_conninfo = streams != 0 ? "host='h' user=r" : NULL;
+		make("archive_mode = on\nprimary_conninfo = 'host=old'\nrecovery_target_lsn = '0/1'\n", &o, 5, "cmd %f %p",
+		    &out);
+		text = buf_text(&out);
+		assert_non_null(strstr(text, "recovery_target_timeline = 'latest'\n"));
+		assert_non_null(strstr(text, "restore_command = 'cmd %f %p'\n"));
+		assert_non_null(strstr(text, "recovery_target_lsn = ''\n"));
+		assert_non_null(strstr(text, "archive_mode = on\n"));
+		assert_null(strstr(text, "archive_mode = 'off'"));
+		assert_null(strstr(text, "max_logical_replication_workers"));
+		assert_null(strstr(text, "host=old"));
+		/* nothing said: what postgresql.conf says of the primary counts */
+		assert_int_equal(times(text, "primary_conninfo"), streams);
+		assert_int_equal(strstr(text, "primary_conninfo = 'host=''h'' user=r'\n") != NULL, streams != 0);
+		for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+			assert_null(strstr(text, ends[i]));
+	}
+}
+
+static void
 a_value_is_quoted_or_refused(void **state)
 {
 	static const struct {
@@ -205,6 +235,7 @@ main(void)
 	    cmocka_unit_test(settings_of_an_earlier_recovery_are_dropped),
 	    cmocka_unit_test(what_a_copy_may_not_do_is_decided_anew),
 	    cmocka_unit_test(the_target_stands_behind_every_clear),
+	    cmocka_unit_test(a_standby_gets_no_end_and_stays_what_its_original_is),
 	    cmocka_unit_test(a_value_is_quoted_or_refused),
 	    cmocka_unit_test(restore_command_survives_server_and_shell),
 	};
