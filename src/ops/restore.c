@@ -318,7 +318,7 @@ sync_dirs(const struct restore *r, struct err *err)
 	}
 	for (size_t i = 0; rc == 0 && i < r->map.n; i++)
 		rc = fs_fsync_dir(r->map.entries[i].path, err);
-	return rc;
+	return rc < 0 ? rc : restore_config_sync(r->files.root, &r->entries, err);
 }
 
 static int
