@@ -97,6 +97,12 @@ check_backups(struct check *c, const struct info_repository *r)
 		    "there is no backup: nothing can be restored from here");
 		return;
 	}
+	if (newest->head.sysid != r->repo->lineage[r->repo->n_lineage - 1].sysid) {
+		check_add(c, CHECK_CRITICAL, "backup", r->config->name, "take one: pgcairn backup --full",
+		    "there is no backup since the upgrade to PostgreSQL %u: nothing behind it can be restored",
+		    r->repo->lineage[r->repo->n_lineage - 1].major);
+		return;
+	}
 	check_age(c, r, newest);
 	if (newest->head.bad_pages > 0)
 		check_add(c, CHECK_CRITICAL, "pages", r->config->name,
@@ -145,6 +151,8 @@ check_wal(struct check *c, const struct info_repository *r)
 static bool
 is_behind(const struct info_repository *a, const struct info_repository *b)
 {
+	if (a->newest_system != b->newest_system)
+		return a->newest_system < b->newest_system;
 	return a->newest_timeline != b->newest_timeline ? a->newest_timeline < b->newest_timeline
 							: a->newest_segno < b->newest_segno;
 }

@@ -74,7 +74,7 @@ info_conflicts(struct repository *r, struct info_conflict **list, size_t *n, str
 }
 
 static void
-note_newest(struct info_repository *r, const struct wal_set *set)
+note_newest(struct info_repository *r, const struct wal_set *set, size_t place)
 {
 	for (size_t i = 0; i < set->n; i++) {
 		const struct wal_set_timeline *t = &set->timelines[i];
@@ -82,6 +82,7 @@ note_newest(struct info_repository *r, const struct wal_set *set)
 		r->segments += t->n;
 		if (t->n == 0)
 			continue;
+		r->newest_system = place;
 		r->newest_timeline = t->timeline;
 		r->newest_segno = t->segments[t->n - 1].segno;
 		wal_segment_name(r->newest, t->timeline, r->newest_segno, set->segment_size);
@@ -102,7 +103,7 @@ look_at_wal(struct info_repository *r, struct err *err)
 			rc = windows_find(&r->windows, r->repo, set, &r->backups, r->usable, err);
 		if (rc < 0)
 			return rc;
-		note_newest(r, set);
+		note_newest(r, set, i);
 	}
 	return 0;
 }

@@ -38,6 +38,7 @@ struct info_repository {
 	size_t n_conflicts;
 	uint64_t segments;         /* of WAL, all timelines */
 	char newest[WAL_NAME_MAX]; /* segment of the newest system and timeline; "" when there is none */
+	size_t newest_system;      /* by place in the lineage */
 	timeline_t newest_timeline;
 	uint64_t newest_segno;
 };
