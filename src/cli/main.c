@@ -9,6 +9,7 @@
 #include "keys/secret.h"
 
 static const struct cli_verb *const verbs[] = {
+    &verb_adopt,
     &verb_backup,
     &verb_check,
     &verb_find,

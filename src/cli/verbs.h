@@ -5,6 +5,7 @@
 #include "cli/command_table.h"
 #include "ops/op.h"
 
+extern const struct cli_verb verb_adopt;
 extern const struct cli_verb verb_backup;
 extern const struct cli_verb verb_check;
 extern const struct cli_verb verb_find;

@@ -84,7 +84,7 @@ start_object(struct archive *a, struct writer_object *o, const char *at, const b
 	if (s->kind != OBJECT_TIMELINE_HISTORY)
 		rc = writer_wal_epoch(a->writer, a->fanout, &epoch, s->sysid, s->name.timeline, segno, err);
 	if (rc == 0)
-		rc = writer_start_at(a->writer, a->fanout, o, s->kind, a->relative, at, &epoch, skip, a->op->pool, err);
+		rc = writer_start(a->writer, a->fanout, o, s->kind, at, &epoch, skip, a->op->pool, err);
 	return rc;
 }
 
@@ -108,7 +108,10 @@ encode(struct archive *a, const char *at, const bool *skip, struct err *err)
 	return rc < 0 ? rc : object_writer_finish(o.object, &clear, &sealed, NULL, err);
 }
 
-/* Our content goes under conflict/ in the one repository that holds other content. Best effort: the error is told anyway. */
+/*
+ * Our content goes under conflict/ in the one repository that holds other content. Its header bears that name: nobody who can
+ * move files can put it in the place of the first copy. Best effort: the error is told anyway.
+ */
 static int
 keep_conflict(struct archive *a, size_t target, struct err *err)
 {

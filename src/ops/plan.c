@@ -316,8 +316,12 @@ look_on(struct plan *p, const struct target *t, const struct wal_set_timeline *o
 		rc = target_search(t, chain, fork, ring, &o->found, err);
 	if (rc < 0 || !o->found.done || (t->kind == TARGET_TIME && !o->found.commits_first))
 		return rc;
-	o->timeline = other->timeline;
+	/* the first that leads there: later ones share that part of it */
+	o->timeline = timeline_of_lsn(&other->history, o->found.record.lsn);
 	wal_chain_name(chain, o->found.link, o->segment);
+	for (size_t i = 0; i < p->n_others; i++)
+		if (p->others[i].timeline == o->timeline && p->others[i].found.record.lsn == o->found.record.lsn)
+			return 0;
 	p->n_others++;
 	return 0;
 }

@@ -18,8 +18,6 @@
 #include "ops/restore_settings.h"
 #include "ops/restore_standby.h"
 
-#define AUTO_CONF "postgresql.auto.conf"
-#define AUTO_CONF_MAX ((size_t)4 << 20)
 #define SPACE_RESERVE ((uint64_t)64 << 20)
 
 struct restore {

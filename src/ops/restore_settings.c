@@ -9,6 +9,7 @@
 #include "build-config.h"
 
 #define COMMAND "pgcairn-wal-restore"
+#define HEADING "# pgcairn restore of backup "
 
 /* Settings of an earlier recovery, or of the original's standby life: a prefix ends in '*'. */
 static const char *const dropped[] = {"recovery_target*", "restore_command", "recovery_end_command", "archive_cleanup_command",
@@ -24,10 +25,9 @@ matches(const char *pattern, const char *name, size_t len)
 	return len == n && strncasecmp(pattern, name, n) == 0;
 }
 
-/* A setting that a copy gets. Adopting drops only the value that an earlier restore wrote, not what an operator chose. */
+/* A setting that a copy gets, with the value that it gets: any other value is the original's, kept for who adopts it. */
 static bool
-is_our_limit(
-    const char *name, size_t name_len, const char *rest, size_t rest_len, const char *setting, const char *ours, bool adopt)
+is_our_limit(const char *name, size_t name_len, const char *rest, size_t rest_len, const char *setting, const char *ours)
 {
 	size_t n = strlen(ours), at = 0;
 
@@ -35,13 +35,12 @@ is_our_limit(
 		return false;
 	while (at < rest_len && strchr(" \t='", rest[at]) != NULL)
 		at++;
-	return !adopt ||
-	       (rest_len - at >= n && memcmp(rest + at, ours, n) == 0 && (rest_len - at == n || rest[at + n] == '\''));
+	return rest_len - at >= n && memcmp(rest + at, ours, n) == 0 && (rest_len - at == n || rest[at + n] == '\'');
 }
 
 /* The setting's name at the start of a line; a file that ALTER SYSTEM writes has one a line. */
 static bool
-is_dropped(const char *line, size_t len, bool adopt)
+is_dropped(const char *line, size_t len)
 {
 	size_t from = 0, to;
 
@@ -53,13 +52,15 @@ is_dropped(const char *line, size_t len, bool adopt)
 	for (size_t i = 0; i < ARRAY_LEN(dropped); i++)
 		if (matches(dropped[i], line + from, to - from))
 			return true;
-	/* what a copy may not do is decided anew each time; the original's own values are kept for who adopts it */
-	return is_our_limit(line + from, to - from, line + to, len - to, "archive_mode", "off", adopt) ||
-	       is_our_limit(line + from, to - from, line + to, len - to, "max_logical_replication_workers", "0", adopt);
+	if (len >= strlen(HEADING) && memcmp(line, HEADING, strlen(HEADING)) == 0)
+		return true;
+	/* what a copy may not do is decided anew each time */
+	return is_our_limit(line + from, to - from, line + to, len - to, "archive_mode", "off") ||
+	       is_our_limit(line + from, to - from, line + to, len - to, "max_logical_replication_workers", "0");
 }
 
 static int
-keep_lines(const char *old, size_t len, bool adopt, struct buf *out, struct err *err)
+keep_lines(const char *old, size_t len, struct buf *out, struct err *err)
 {
 	int rc = 0;
 
@@ -67,7 +68,7 @@ keep_lines(const char *old, size_t len, bool adopt, struct buf *out, struct err 
 		const char *end = memchr(old + at, '\n', len - at);
 		size_t n = end != NULL ? (size_t)(end - (old + at)) : len - at;
 
-		if (!is_dropped(old + at, n, adopt)) {
+		if (!is_dropped(old + at, n)) {
 			rc = buf_append(out, old + at, n, err);
 			if (rc == 0)
 				rc = buf_append(out, "\n", 1, err);
@@ -75,6 +76,12 @@ keep_lines(const char *old, size_t len, bool adopt, struct buf *out, struct err 
 		at += n + 1;
 	}
 	return rc;
+}
+
+int
+restore_auto_conf_adopted(const char *old, size_t old_len, struct buf *out, struct err *err)
+{
+	return keep_lines(old, old_len, out, err);
 }
 
 int
@@ -194,11 +201,11 @@ restore_auto_conf(const char *old, size_t old_len, const struct restore_options 
 	    /* it would remove from the archive of the original what this copy needs no more */
 	    "archive_cleanup_command"};
 	char when[40];
-	int rc = keep_lines(old, old_len, restore_is_member(o), out, err);
+	int rc = keep_lines(old, old_len, out, err);
 
 	clock_format_utc(when, sizeof(when), clock_now_us() / 1000000 * 1000000);
 	if (rc == 0)
-		rc = buf_printf(out, err, "# pgcairn restore of backup %s, %s\n", plan->backup->label, when);
+		rc = buf_printf(out, err, HEADING "%s, %s\n", plan->backup->label, when);
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(clears); i++)
 		rc = setting(out, clears[i], "", err);
 	if (rc == 0)

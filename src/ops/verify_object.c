@@ -92,7 +92,7 @@ classify_wal(const char *relative, struct verify_name *out)
 	}
 }
 
-/* conflict/OBJECT/CONTENT-ID: an object of another name */
+/* conflict/OBJECT/CONTENT-ID: what came for OBJECT; stored under this name, with the kind of that one */
 static void
 classify_conflict(const char *relative, struct verify_name *out)
 {
@@ -342,7 +342,7 @@ open_object(
 {
 	if (name->class == VERIFY_RECORD)
 		return stored_open_record(out, w->repo, o->relative, strcmp(o->relative, "signers/0000") == 0, err);
-	return stored_open_at(out, w->repo, o->relative, name->object, name->kind, err);
+	return stored_open(out, w->repo, o->relative, name->kind, err);
 }
 
 static int

@@ -1,6 +1,7 @@
 /*
  * Names of objects in a repository, the one place that knows them. A "relative name" is relative to clusters/NAME/ and is what
- * an object's header carries; a "key" is what the store sees. No name holds a codec, a cipher or a time of upload.
+ * an object's header carries; a "key" is what the store sees. No name holds a codec, a cipher or a time of upload. For people:
+ * "Names" in docs/repository-format.md.
  */
 #ifndef PGCAIRN_REPO_LAYOUT_H
 #define PGCAIRN_REPO_LAYOUT_H

@@ -136,3 +136,8 @@ def away(site, repository):
 def back(site, repository):
     top = site.repositories[repository]
     top.with_name(f"{repository}.away").rename(top)
+
+
+def knows_primary(host, conninfo):
+    """Write the configuration of a standby's host with the way to its primary."""
+    host.write_config(host.config_text().replace("\nconninfo = ", f"\nprimary-conninfo = {conninfo}\nconninfo = ", 1))

@@ -53,6 +53,17 @@ class History:
         """The cluster holds rows 1 to last, with their contents, and nothing else."""
         assert cluster.sql(SUM)[0] == self.sums[last]
 
+    def ends_after(self, restore, kind, last):
+        """A restore to a target just after a row holds this row and no later one, paused and then promoted."""
+        row = self.rows[last]
+        target = {"time": utc(row["after"]), "lsn": row["lsn"], "xid": row["xid"], "name": f"after-{last}"}[kind]
+        cluster = restore(f"--target-{kind}", target)
+        cluster.wait_paused()
+        self.wants(cluster, last)
+        cluster.sql("SELECT pg_wal_replay_resume()")
+        cluster.wait_promoted()
+        self.wants(cluster, last)
+
 
 @pytest.fixture
 def restore(history, request, runtime):

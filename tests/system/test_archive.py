@@ -447,6 +447,19 @@ def test_one_object_in_the_place_of_another_aborts(ready, source, segment):
     aborts(ready, segment.name)
 
 
+def test_the_other_content_in_the_place_of_the_first_aborts(ready):
+    """It was kept under conflict/, whole and signed; whoever can move files cannot put it in service."""
+    history = ready.directory / "00000002.history"
+    history.write_text("1\t0/3000000\tfirst promotion\n")
+    ready.archive(history)
+    history.write_text("1\t0/3000000\tsecond promotion\n")
+    ready.archive(history, status=FAILED)
+    (kept,) = ready.objects("clusters/*/conflict/**/*")
+    assert {f["kind"] for f in ready.json("verify", status=None)["findings"]} == {"conflict"}
+    shutil.copy2(kept, ready.objects(f"clusters/*/wal/*/{history.name}")[0])
+    aborts(ready, history.name)
+
+
 def test_a_corrupt_object_is_served_from_the_other_repository(ready_two, segment):
     ready_two.archive(segment)
     flip_bit(ready_two.segment_object(segment.name, "near"), 300)

@@ -30,14 +30,7 @@ def test_immediate_ends_where_the_backup_ends(history, restore):
 @pytest.mark.parametrize("last", [BEFORE_BACKUP + 1, 10, ROWS - 1])
 @pytest.mark.parametrize("kind", ["time", "lsn", "xid", "name"])
 def test_a_target_ends_after_exactly_its_row(history, restore, kind, last):
-    row = history.rows[last]
-    target = {"time": utc(row["after"]), "lsn": row["lsn"], "xid": row["xid"], "name": f"after-{last}"}[kind]
-    cluster = restore(f"--target-{kind}", target)
-    cluster.wait_paused()
-    history.wants(cluster, last)
-    cluster.sql("SELECT pg_wal_replay_resume()")
-    cluster.wait_promoted()
-    history.wants(cluster, last)
+    history.ends_after(restore, kind, last)
 
 
 def test_a_target_time_includes_the_commit_of_that_very_microsecond(history, restore):

@@ -65,6 +65,7 @@ def test_it_follows_the_archive_over_new_keys_streams_is_promoted_and_archives_o
     assert host.info()["conflicts"] == []
 
 
+@pytest.mark.slow
 def test_without_an_identity_it_says_what_it_lacks_never_stops_and_streams_past_it(site, primary):
     ledger, host = primary.ledger, other_host(site, "b")
     standby = restore_standby(host, "--primary-conninfo", primary.conninfo)
@@ -99,6 +100,7 @@ def test_a_segment_that_is_damaged_is_not_delivered_and_streaming_goes_past_it(s
     ledger.wait(standby)
 
 
+@pytest.mark.slow
 def test_a_repository_that_is_added_later_does_not_stop_it(site, primary, runtime):
     ledger, host = primary.ledger, other_host(site, "b")
     standby = restore_standby(host)
@@ -115,6 +117,7 @@ def test_a_repository_that_is_added_later_does_not_stop_it(site, primary, runtim
     assert standby.running()
 
 
+@pytest.mark.slow
 def test_the_newest_timeline_without_a_backup_on_its_path_is_refused_with_the_way_out(site, primary):
     """A copy that went back before the backup and was adopted: the standby's server would choose its timeline and fail."""
     primary.sql("SELECT pg_create_restore_point('before')")
@@ -159,6 +162,7 @@ def test_a_dry_run_says_what_it_would_be_and_writes_nothing(site, primary):
     assert "--standby" in site.pgcairn("restore", "--help").stdout
 
 
+@pytest.mark.slow
 def test_an_identity_that_the_servers_user_cannot_read_is_told_at_the_restore(site, primary, runtime):
     if not runtime.user:
         pytest.skip("only root can restore for another user")

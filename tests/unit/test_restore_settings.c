@@ -70,11 +70,14 @@ what_a_copy_may_not_do_is_decided_anew(void **state)
 	static const char old[] = "archive_mode = on\nmax_logical_replication_workers = 8\nwal_level = 'logical'\n";
 
 	(void)state;
-	expect_kept(old, false, "wal_level = 'logical'\n");
-	expect_kept(old, true, old);
-	/* the backup of a copy that nobody adopted carries what its restore wrote */
-	expect_kept("archive_mode = 'off'\nmax_logical_replication_workers = '0'\nwal_level = 'logical'\n", true,
-	    "wal_level = 'logical'\n");
+	for (int adopt = 0; adopt < 2; adopt++) {
+		/* the original's own values stay for who adopts the copy: ours stand behind them, and the last one counts */
+		expect_kept(old, adopt != 0, old);
+		/* the backup of a copy that nobody adopted carries what its restore wrote */
+		expect_kept("archive_mode = 'off'\nmax_logical_replication_workers = '0'\nwal_level = 'logical'\n", adopt != 0,
+		    "wal_level = 'logical'\n");
+		expect_kept("# pgcairn restore of backup x, y\n# mine\n", adopt != 0, "# mine\n");
+	}
 	for (int adopt = 0; adopt < 2; adopt++) {
 		BUF_AUTO struct buf out = {0};
 		struct restore_options o = {.adopt = adopt != 0};
@@ -83,6 +86,20 @@ what_a_copy_may_not_do_is_decided_anew(void **state)
 		assert_int_equal(strstr(buf_text(&out), "archive_mode = 'off'\n") != NULL, adopt == 0);
 		assert_int_equal(strstr(buf_text(&out), "max_logical_replication_workers = '0'\n") != NULL, adopt == 0);
 	}
+}
+
+static void
+adopting_leaves_the_file_as_it_was_before_the_restore(void **state)
+{
+	static const char old[] = "# mine\narchive_mode = 'on'\nwal_level = 'logical'\nwork_mem = '8MB'\n";
+	BUF_AUTO struct buf restored = {0}, adopted = {0};
+	struct restore_options o = {.plan.target = {.kind = TARGET_NAME, .name = "x"}};
+	struct err err = {0};
+
+	(void)state;
+	make(old, &o, 3, "x", &restored);
+	assert_int_equal(restore_auto_conf_adopted(buf_text(&restored), restored.len, &adopted, &err), 0);
+	assert_string_equal(buf_text(&adopted), old);
 }
 
 static unsigned
@@ -234,6 +251,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(settings_of_an_earlier_recovery_are_dropped),
 	    cmocka_unit_test(what_a_copy_may_not_do_is_decided_anew),
+	    cmocka_unit_test(adopting_leaves_the_file_as_it_was_before_the_restore),
 	    cmocka_unit_test(the_target_stands_behind_every_clear),
 	    cmocka_unit_test(a_standby_gets_no_end_and_stays_what_its_original_is),
 	    cmocka_unit_test(a_value_is_quoted_or_refused),
