@@ -90,17 +90,31 @@ gaps_json(const struct windows *w)
 	return list;
 }
 
+static size_t
+n_open(const struct info_repository *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->conflicts.n; i++)
+		n += !r->conflicts.list[i].resolved;
+	return n;
+}
+
 static json_t *
 conflicts_json(const struct info_repository *r)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < r->n_conflicts; i++) {
-		json_t *o = json_object();
+	for (size_t i = 0; i < r->conflicts.n; i++) {
+		const struct conflict *c = &r->conflicts.list[i];
+		json_t *o;
 
-		report_text(o, "object", r->conflicts[i].object);
-		report_text(o, "content_id", r->conflicts[i].content_id);
-		report_number(o, "size", r->conflicts[i].size);
+		if (c->resolved)
+			continue;
+		o = json_object();
+		report_text(o, "object", c->object);
+		json_set_hex(o, "content_id", c->content_id, CONTENT_ID);
+		report_number(o, "size", c->stored);
 		json_array_append_new(list, o);
 	}
 	return list;
@@ -178,6 +192,7 @@ repository_json(const struct info_repository *r)
 	json_object_set_new(o, "windows", windows_json(&r->windows));
 	json_object_set_new(o, "gaps", gaps_json(&r->windows));
 	json_object_set_new(o, "conflicts", conflicts_json(r));
+	report_number(o, "conflicts_resolved", r->conflicts.n - n_open(r));
 	report_number(o, "segments", r->segments);
 	report_text(o, "newest_segment", r->newest);
 	return o;
@@ -289,9 +304,18 @@ print_wal(struct buf *b, const struct info_repository *r, struct err *err)
 	for (size_t i = 0; rc == 0 && i < w->n_gaps; i++)
 		rc = buf_printf(b, err, "  GAP on timeline %" PRIu32 " at %s: %s\n", w->gaps[i].timeline, w->gaps[i].first,
 		    w->gaps[i].what);
-	for (size_t i = 0; rc == 0 && i < r->n_conflicts; i++)
+	for (size_t i = 0; rc == 0 && i < r->conflicts.n; i++) {
+		const struct conflict *c = &r->conflicts.list[i];
+		char id[2 * CONTENT_ID + 1];
+
+		if (c->resolved)
+			continue;
+		str_to_hex(id, c->content_id, CONTENT_ID);
 		rc = buf_printf(b, err, "  CONFLICT: other content came for %s; it is kept as %s, %" PRIu64 " bytes\n",
-		    r->conflicts[i].object, r->conflicts[i].content_id, r->conflicts[i].size);
+		    c->object, id, c->stored);
+	}
+	if (rc == 0 && r->conflicts.n > n_open(r))
+		rc = buf_printf(b, err, "  %zu conflicts were resolved: pgcairn conflict list\n", r->conflicts.n - n_open(r));
 	if (rc == 0)
 		rc = buf_printf(b, err, "  %" PRIu64 " segments of WAL%s%s\n", r->segments,
 		    r->newest[0] != '\0' ? ", newest " : "", r->newest);

@@ -142,10 +142,18 @@ check_wal(struct check *c, const struct info_repository *r)
 		    "copy the segments from a repository that has them, or take a new backup: recovery cannot cross the gap",
 		    "timeline %" PRIu32 ", %s: %s", g->timeline, g->first, g->what);
 	}
-	for (size_t i = 0; i < r->n_conflicts; i++)
+	for (size_t i = 0; i < r->conflicts.n; i++) {
+		const struct conflict *one = &r->conflicts.list[i];
+		char id[2 * CONTENT_ID + 1];
+
+		if (one->resolved)
+			continue;
+		str_to_hex(id, one->content_id, CONTENT_ID);
 		check_add(c, CHECK_CRITICAL, "conflict", r->config->name,
-		    "find the server that is not the cluster and stop its archiving",
-		    "other content came for %s and is kept as %s", r->conflicts[i].object, r->conflicts[i].content_id);
+		    "find the server that is not the cluster and stop its archiving: pgcairn conflict show, then conflict "
+		    "resolve",
+		    "other content came for %s and is kept as %s", one->object, id);
+	}
 }
 
 static bool
