@@ -146,19 +146,6 @@ deliver(struct fetch *f, struct stored *s, const char *path, struct err *err)
 	return rc;
 }
 
-static uint8_t
-kind_of(const struct wal_name *n)
-{
-	static const uint8_t kinds[] = {
-	    [WAL_NAME_SEGMENT] = OBJECT_WAL,
-	    [WAL_NAME_PARTIAL] = OBJECT_WAL_PARTIAL,
-	    [WAL_NAME_BACKUP_HISTORY] = OBJECT_BACKUP_HISTORY,
-	    [WAL_NAME_HISTORY] = OBJECT_TIMELINE_HISTORY,
-	};
-
-	return kinds[n->kind];
-}
-
 /* A segment that is missing here: because it was given up? 0 when that is answered. */
 static int
 look_for_gap(struct fetch *f, struct repository *r, struct err *err)
@@ -196,7 +183,7 @@ find(struct fetch *f, const struct config_repository *c, struct repository **r, 
 		    (unsigned long long)f->sysid);
 	if (rc == 0)
 		rc = layout_wal(relative, f->sysid, &f->name, err);
-	return rc < 0 ? rc : stored_open(s, *r, relative, kind_of(&f->name), err);
+	return rc < 0 ? rc : stored_open(s, *r, relative, wal_object_kind(&f->name), err);
 }
 
 static int

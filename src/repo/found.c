@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "repo/decision.h"
 #include "repo/repository.h"
 #include "repo/stored.h"
 
@@ -254,5 +255,21 @@ repository_enrol_signer(
 	if (repository_knows_signer(r, key))
 		return repository_settle_records(r, err);
 	rc = layout_record(relative, "signers", (unsigned)r->n_signer_records, err);
+	return rc < 0 ? rc : repository_put_record(r, relative, OBJECT_RECORD, o, by, err);
+}
+
+int
+repository_append_lineage(struct repository *r, unsigned number, const struct lineage_entry *e, const struct decision *d,
+    const struct signing_key *by, struct err *err)
+{
+	JSON_AUTO json_t *o = lineage_record(e);
+	char relative[OBJECT_NAME_MAX];
+	int rc;
+
+	if (o == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a lineage record");
+	rc = decision_encode(d, o, err);
+	if (rc == 0)
+		rc = layout_record(relative, "lineage", number, err);
 	return rc < 0 ? rc : repository_put_record(r, relative, OBJECT_RECORD, o, by, err);
 }
