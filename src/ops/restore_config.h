@@ -11,6 +11,9 @@
 /* Make the directories that include_dir names with a relative path: one that was empty left no file in the backup. */
 int restore_config_dirs(const char *pgdata, const struct restore_entries *e, struct err *err);
 
+/* Make their names durable, below the open PGDATA root: the directories that they lie in are no entries of the backup. */
+int restore_config_sync(int root, const struct restore_entries *e, struct err *err);
+
 /* A program of this major where Debian puts it, else its bare name, for PATH. */
 void restore_program_path(unsigned major, const char *name, char *out, size_t size);
 

@@ -148,7 +148,7 @@ restore_entries_load(
 		const struct restore_piece *p = &e->pieces[entry->first_piece + i];
 		size_t len;
 
-		rc = pack_reader_frame(packs, p->pack, p->frame, stored, plain, &len, err);
+		rc = pack_reader_frames(packs, p->pack, p->frame, 1, stored, plain, &len, err);
 		if (rc == 0 && (size_t)p->frame_offset + p->length > len)
 			rc = err_set(err, ERR_CORRUPT, 0, "the manifest places '%s' behind the end of a pack", path);
 		if (rc == 0)
