@@ -37,9 +37,26 @@ enum fs_publish {
 	FS_REPLACE,     /* for local state only, never for repository objects */
 };
 
-/* A file with these bytes, durable before return; a crash leaves the old state or the new one, and at worst a hidden
- * ".pgcairn-..." beside it. */
+/*
+ * A file with these bytes, durable before return; a crash leaves the old state or the new one, and at worst a hidden
+ * ".pgcairn-..." beside it, which the next one that writes a file there removes.
+ */
 int fs_write_file(const char *path, const void *data, size_t len, mode_t mode, enum fs_publish how, struct err *err);
+
+/* Remove what killed writers of fs_write_file left in the directory of this file. Best effort; no such directory is fine. */
+void fs_tidy(const char *path);
+
+/*
+ * A new file with a random name behind the prefix (which with 17 bytes more fits into size), open for writing and locked until
+ * it is closed. -1 and errno, EEXIST when no name was free. The caller publishes it and closes it then.
+ */
+int fs_temporary_create(int dirfd, const char *prefix, mode_t mode, char *name, size_t size);
+
+/*
+ * Remove those that no living process holds and that were last written more than age_ms ago; how many into *removed, which may
+ * be NULL. One whose holder cannot be asked for (another user's file, no flock on this file system) stays.
+ */
+int fs_temporary_sweep(int dirfd, const char *path, const char *prefix, int64_t age_ms, unsigned *removed, struct err *err);
 
 enum fs_move {
 	FS_MOVE_ANY,    /* link and unlink; where there are no links, renameat2(RENAME_NOREPLACE) */

@@ -9,8 +9,11 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "ops/histories.h"
 #include "pg/control.h"
+#include "repo/gap.h"
 #include "repo/stored.h"
+#include "repo/wal_object.h"
 
 #define TEMPORARY                                                                                                              \
 	".pgcairn" /* behind PostgreSQL's name for the target: at most one is ever left, and the next try replaces it */
@@ -24,7 +27,10 @@ struct fetch {
 	struct keyring *ring;
 	struct session *session;
 	uint64_t sysid;
+	uint8_t content_id[CONTENT_ID]; /* of what was delivered */
 	char temporary[4096];
+	bool given_up; /* a repository that misses it has it as a gap */
+	struct gap_record gap;
 };
 
 static bool
@@ -60,18 +66,26 @@ fetch_selected(
 	return 0;
 }
 
-/* Where a piece of the plain bytes goes. */
+/* Where the plain bytes go. */
 struct output {
 	int fd;
 	const char *path;
 };
 
 static int
-write_piece(const void *data, size_t len, void *arg, struct err *err)
+write_piece(const void *data, size_t len, uint64_t offset, void *arg, struct err *err)
 {
-	struct output *out = arg;
+	const struct output *out = arg;
 
-	return fs_write_all(out->fd, data, len, out->path, err);
+	return fs_pwrite_all(out->fd, data, len, offset, out->path, err);
+}
+
+static bool
+is_at(const struct stat *ours, const char *path)
+{
+	struct stat there;
+
+	return lstat(path, &there) == 0 && there.st_dev == ours->st_dev && there.st_ino == ours->st_ino;
 }
 
 /*
@@ -83,7 +97,7 @@ open_temporary(const struct fetch *f, int *out, struct err *err)
 {
 	for (;;) {
 		FD_AUTO int fd = open(f->temporary, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-		struct stat ours, there;
+		struct stat ours;
 
 		if (fd < 0)
 			return err_set(err, ERR_IO, errno, "create '%s'", f->temporary);
@@ -93,8 +107,7 @@ open_temporary(const struct fetch *f, int *out, struct err *err)
 		}
 		if (fstat(fd, &ours) < 0)
 			return err_set(err, ERR_IO, errno, "stat '%s'", f->temporary);
-		/* renamed or removed by whoever held it before us? */
-		if (lstat(f->temporary, &there) < 0 || there.st_dev != ours.st_dev || there.st_ino != ours.st_ino)
+		if (!is_at(&ours, f->temporary)) /* renamed or removed by whoever held it before us */
 			continue;
 		if (ftruncate(fd, 0) < 0)
 			return err_set(err, ERR_IO, errno, "truncate '%s'", f->temporary);
@@ -121,7 +134,7 @@ deliver(struct fetch *f, struct stored *s, const char *path, struct err *err)
 		rc = open_temporary(f, &out.fd, err);
 	if (rc < 0)
 		return rc;
-	rc = stored_read(s, f->op->pool, write_piece, &out, err);
+	rc = stored_scatter(s, f->op->pool, write_piece, &out, err);
 	if (rc == 0 && rename(f->temporary, path) < 0)
 		rc = err_set(err, ERR_IO, errno, "rename '%s' to '%s'", f->temporary, path);
 	if (rc < 0)
@@ -146,35 +159,101 @@ kind_of(const struct wal_name *n)
 	return kinds[n->kind];
 }
 
+/* A segment that is missing here: because it was given up? 0 when that is answered. */
 static int
-ask(struct fetch *f, const struct config_repository *c, const char *path, struct err *err)
+look_for_gap(struct fetch *f, struct repository *r, struct err *err)
+{
+	GAP_SET_AUTO struct gap_set set = {0};
+	int rc;
+
+	if (f->name.kind != WAL_NAME_SEGMENT)
+		return 0;
+	rc = gap_set_read(&set, r, f->sysid, &f->name, err);
+	if (rc == 0 && set.n == 0) /* a directory that was unmounted meanwhile looks empty */
+		rc = repository_confirm(r, err);
+	if (rc == 0 && set.n > 0) {
+		f->given_up = true;
+		f->gap = set.list[0];
+	}
+	return rc;
+}
+
+/* The object in one repository. r outlives s. */
+static int
+find(struct fetch *f, const struct config_repository *c, struct repository **r, struct stored **s, struct err *err)
 {
 	const struct session_repository *known = session_repository(f->session, c->name);
-	REPOSITORY_AUTO struct repository *r = NULL;
-	STORED_AUTO struct stored *s = NULL;
 	char relative[OBJECT_NAME_MAX];
 	int rc;
 
-	if (f->session != NULL && known == NULL) {
+	if (f->session != NULL && known == NULL && !f->options->lives_on) {
 		err_set(err, ERR_CONFIG, 0, "repository '%s' was not there when this recovery was planned", c->name);
 		return err_hint(err, "restore again, or leave it out by --without-repository %s in restore_command", c->name);
 	}
-	rc = op_open_repository(f->op, c, known != NULL ? known->id : NULL, &r, err);
-	if (rc == 0 && repository_lineage(r, f->sysid) == NULL)
+	rc = op_open_repository(f->op, c, known != NULL ? known->id : NULL, r, err);
+	if (rc == 0 && repository_lineage(*r, f->sysid) == NULL)
 		rc = err_set(err, ERR_CONFIG, 0, "repository '%s' knows no cluster with system identifier %llu", c->name,
 		    (unsigned long long)f->sysid);
 	if (rc == 0)
 		rc = layout_wal(relative, f->sysid, &f->name, err);
-	if (rc == 0)
-		rc = stored_open(&s, r, relative, kind_of(&f->name), err);
+	return rc < 0 ? rc : stored_open(s, *r, relative, kind_of(&f->name), err);
+}
+
+static int
+ask(struct fetch *f, const struct config_repository *c, const char *path, struct err *err)
+{
+	REPOSITORY_AUTO struct repository *r = NULL;
+	STORED_AUTO struct stored *s = NULL;
+	struct err why;
+	int rc = find(f, c, &r, &s, err);
+
+	if (rc == ERR_NOT_FOUND) {
+		int gap = look_for_gap(f, r, &why);
+
+		if (gap < 0)
+			*err = why;
+		return gap < 0 ? gap : rc;
+	}
 	if (rc < 0)
 		return rc;
-	rc = deliver(f, s, path, err);
+	rc = wal_object_content_id(s->clear, f->content_id, err);
+	if (rc == 0)
+		rc = deliver(f, s, path, err);
 	if (rc == ERR_NOT_FOUND) { /* it was there a moment ago: whatever this is, it proves nothing */
 		rc = ERR_IO;
 		err->kind = rc;
 	}
 	return rc;
+}
+
+/*
+ * Two servers can have taken one timeline, each with its history in a repository that the other could not reach. Which of the
+ * two is followed must not be decided by the order of the configuration.
+ */
+static int
+check_undisputed(struct fetch *f, const struct config_repository *from, const char *path, struct err *err)
+{
+	const struct config *cfg = f->op->config;
+
+	for (size_t i = 0; i < cfg->n_repositories; i++) {
+		const struct config_repository *c = &cfg->repositories[i];
+		REPOSITORY_AUTO struct repository *r = NULL;
+		STORED_AUTO struct stored *s = NULL;
+		uint8_t theirs[CONTENT_ID];
+		struct err unseen; /* it does not answer, or has none: then it says nothing against the others */
+		bool selected;
+
+		if (c == from || fetch_selected(f->op, c, f->options, &selected, &unseen) < 0 || !selected ||
+		    find(f, c, &r, &s, &unseen) < 0 || wal_object_content_id(s->clear, theirs, &unseen) < 0 ||
+		    memcmp(theirs, f->content_id, CONTENT_ID) == 0)
+			continue;
+		(void)unlink(path);
+		err_set(err, ERR_CONFLICT, 0,
+		    "repositories '%s' and '%s' hold different histories of timeline %u: two servers were promoted to it",
+		    from->name, c->name, f->name.timeline);
+		return err_hint(err, "choose whose life to follow: --repository NAME in restore_command");
+	}
+	return 0;
 }
 
 /* A repository that does not answer is never a miss; the hint says how to go on without it. */
@@ -183,10 +262,26 @@ explain(struct fetch *f, const struct config_repository *c, struct err *err)
 {
 	const struct session_repository *known = session_repository(f->session, c->name);
 
+	if (err->kind == ERR_CORRUPT || err->kind == ERR_AUTH) { /* it did answer */
+		err_hint(err, "pgcairn verify names what is damaged");
+		return;
+	}
 	err->hint[0] = '\0';
 	err_hint(err, "if the repository is gone for good: add --without-repository %s to restore_command%s%s", c->name,
 	    known != NULL && known->newest[0] != '\0' ? "; it was known to hold WAL up to " : "",
 	    known != NULL ? known->newest : "");
+}
+
+static int
+refuse_gap(const struct fetch *f, struct err *err)
+{
+	char why[DECISION_TEXT];
+
+	decision_describe(&f->gap.decision, why);
+	err_set(err, ERR_REFUSED, 0, "no repository has it, and it is a recorded gap %s", why);
+	return err_hint(err,
+	    "recovery cannot cross it: take a target before it or a backup behind it (pgcairn info); a good copy "
+	    "that is archived under the name closes the gap");
 }
 
 /*
@@ -217,7 +312,7 @@ ask_all(struct fetch *f, const char *path, struct err *err)
 			log_write(f->op->log, LOG_DEBUG, "delivered from repository '%s'", c->name);
 			if (doubt.kind != 0)
 				log_err(f->op->log, LOG_WARN, &doubt);
-			return 0;
+			return f->name.kind == WAL_NAME_HISTORY ? check_undisputed(f, c, path, err) : 0;
 		}
 		if (rc == ERR_NOT_FOUND)
 			continue;
@@ -231,29 +326,23 @@ ask_all(struct fetch *f, const char *path, struct err *err)
 		*err = doubt;
 		return doubt.kind;
 	}
-	return err_set(err, ERR_NOT_FOUND, 0, "no repository has it");
+	return f->given_up ? refuse_gap(f, err) : err_set(err, ERR_NOT_FOUND, 0, "no repository has it");
 }
 
-/* Which cluster recovers here: the session says it, else pg_control of the current directory, where the server runs us. */
-static int
-find_sysid(struct fetch *f, struct err *err)
+int
+fetch_find_sysid(const struct op *op, uint64_t *sysid, struct err *err)
 {
 	struct control control;
-	int rc;
+	int rc = control_read_pgdata(".", &control, err);
 
-	if (f->session != NULL) {
-		f->sysid = f->session->sysid;
-		return 0;
-	}
-	rc = control_read_pgdata(".", &control, err);
-	if (rc == ERR_NOT_FOUND && f->op->cluster->pgdata != NULL)
-		rc = control_read_pgdata(f->op->cluster->pgdata, &control, err);
+	if (rc == ERR_NOT_FOUND && op->cluster->pgdata != NULL)
+		rc = control_read_pgdata(op->cluster->pgdata, &control, err);
 	if (rc < 0) {
-		rc = err->kind == ERR_NOT_FOUND ? ERR_CONFIG : err->kind;
+		rc = err->kind == ERR_NOT_FOUND || err->kind == ERR_REFUSED ? ERR_CONFIG : err->kind;
 		err->kind = rc;
 		return err_hint(err, "run it as restore_command, or with --session FILE");
 	}
-	f->sysid = control.sysid;
+	*sysid = control.sysid;
 	return 0;
 }
 
@@ -279,7 +368,10 @@ prepare(struct fetch *f, const char *name, const char *path, struct err *err)
 		if (rc == ERR_NOT_FOUND) /* removed when an earlier recovery ended: the identity has to do */
 			rc = 0;
 	}
-	return rc < 0 ? rc : find_sysid(f, err);
+	if (rc < 0 || f->session == NULL)
+		return rc < 0 ? rc : fetch_find_sysid(f->op, &f->sysid, err);
+	f->sysid = f->session->sysid;
+	return 0;
 }
 
 static int
@@ -304,32 +396,61 @@ fetch_temporary_name(char *out, size_t size, const char *path)
 	return n < 0 || (size_t)n >= size ? ERR_CONFIG : 0;
 }
 
-/* Where this host remembers a history file; NULL when memory is out. */
-static char *
-history_mark(const struct op *op, const char *name)
+/*
+ * Servers look for the newest timeline by asking for one number after the other, and take the first that is missing for their
+ * own: where a history was lost in the middle they would end on an older timeline, and take that number a second time.
+ */
+static int
+check_hole(struct fetch *f, struct err *err)
 {
-	return str_printf("%s/histories/%s/%s", op->config->state_directory, op->cluster->name, name);
+	const struct config *cfg = f->op->config;
+	int rc = ERR_NOT_FOUND;
+
+	f->name.timeline++;
+	for (size_t i = 0; rc == ERR_NOT_FOUND && i < cfg->n_repositories; i++) {
+		const struct config_repository *c = &cfg->repositories[i];
+		REPOSITORY_AUTO struct repository *r = NULL;
+		STORED_AUTO struct stored *s = NULL;
+		struct err unseen; /* the miss itself is proved */
+		bool selected;
+
+		if (fetch_selected(f->op, c, f->options, &selected, &unseen) < 0 || !selected ||
+		    find(f, c, &r, &s, &unseen) < 0)
+			continue;
+		rc = err_set(err, ERR_CORRUPT, 0, "no repository has it, but '%s' has the history of timeline %u", c->name,
+		    f->name.timeline);
+		err_hint(err,
+		    "archive the lost history from the pg_wal of a server that has it, or go on behind it: "
+		    "recovery_target_timeline = %u",
+		    f->name.timeline);
+	}
+	f->name.timeline--;
+	return rc;
 }
 
-bool
-fetch_knows_history(const struct op *op, const char *name)
-{
-	FREE_AUTO char *mark = history_mark(op, name);
-
-	return mark == NULL || access(mark, F_OK) == 0 || errno != ENOENT;
-}
-
-/* Best effort: a host that restores may have no state directory. */
+/* A repository that is left out may have had a timeline that the others know nothing of. */
 static void
-remember_history(const struct op *op, const char *name)
+note_history(const struct fetch *f, const char *name, int rc)
 {
-	FREE_AUTO char *mark = history_mark(op, name);
-	FREE_AUTO char *dir = str_printf("%s/histories/%s", op->config->state_directory, op->cluster->name);
+	if (rc == 0)
+		histories_remember(f->op, f->sysid, name);
+	else if (rc == ERR_NOT_FOUND && f->name.timeline > 1 && histories_know(f->op, f->sysid, name))
+		log_write(f->op->log, LOG_WARN,
+		    "this host has seen timeline %u in a repository, and those that are asked now do not have it: its number "
+		    "may be "
+		    "taken again",
+		    f->name.timeline);
+}
 
-	if (mark == NULL || dir == NULL || access(mark, F_OK) == 0 || access(op->config->state_directory, W_OK) < 0)
-		return;
-	if (fs_make_dirs(dir, 0700, NULL) == 0)
-		(void)fs_write_file(mark, "", 0, 0600, FS_CREATE_ONLY, NULL);
+/* What an earlier try left that was killed. It is taken over by the next that delivers; after a miss there may be none. */
+static void
+remove_leftover(const struct fetch *f)
+{
+	FD_AUTO int fd = open(f->temporary, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat ours;
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &ours) == 0 && is_at(&ours, f->temporary))
+		(void)unlink(f->temporary);
 }
 
 int
@@ -342,8 +463,12 @@ fetch_file(const struct op *op, const struct fetch_options *o, const char *name,
 		rc = err_set(err, ERR_NOT_FOUND, 0, "timeline 1 has no history");
 	if (rc == 0)
 		rc = fetch_with_patience(&f, path, err);
-	if (rc == 0 && f.name.kind == WAL_NAME_HISTORY)
-		remember_history(op, name);
+	if (rc == ERR_NOT_FOUND && f.name.kind == WAL_NAME_HISTORY && f.name.timeline > 1 && f.name.timeline < UINT32_MAX)
+		rc = check_hole(&f, err);
+	if (f.name.kind == WAL_NAME_HISTORY)
+		note_history(&f, name, rc);
+	if (rc == ERR_NOT_FOUND)
+		remove_leftover(&f);
 	keyring_free(f.ring);
 	session_free(f.session);
 	return rc < 0 ? err_wrap(err, "fetch %s", name) : 0;

@@ -103,7 +103,12 @@ make_directories(struct init *in, struct err *err)
 		if (rc == 0)
 			rc = owner_make_dirs(&owner, path, 0750, err);
 	}
-	return rc < 0 ? rc : owner_become(&owner, err);
+	if (rc == 0)
+		rc = owner_become(&owner, err);
+	/* an init that was killed may have left a second name of a key that nobody ever writes again */
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(files); i++)
+		fs_tidy(files[i]);
+	return rc;
 }
 
 /* This host remembers which repository it is: a later one in its place will be noticed. */

@@ -10,14 +10,14 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "ops/histories.h"
 #include "ops/owner.h"
 #include "ops/place.h"
 #include "ops/restore_config.h"
 #include "ops/restore_files.h"
 #include "ops/restore_settings.h"
+#include "ops/restore_standby.h"
 
-#define AUTO_CONF "postgresql.auto.conf"
-#define AUTO_CONF_MAX ((size_t)4 << 20)
 #define SPACE_RESERVE ((uint64_t)64 << 20)
 
 struct restore {
@@ -249,6 +249,31 @@ check_space(const struct restore *r, struct err *err)
 	return err_hint(err, "choose another place; nothing was written");
 }
 
+/* What this directory is: for people, a later adoption, and a restore that finds an unfinished one: hence the first file. */
+static int
+write_note(const struct restore *r, struct err *err)
+{
+	JSON_AUTO json_t *o = json_object();
+	BUF_AUTO struct buf text = {0};
+	char when[40], what[128];
+	int rc;
+
+	clock_format_utc(when, sizeof(when), clock_now_us());
+	if (r->o->standby)
+		(void)snprintf(what, sizeof(what), "standby");
+	else
+		target_describe(&r->o->plan.target, what, sizeof(what));
+	if (json_object_set_new(o, "cluster", json_string(r->op->cluster->name)) < 0 ||
+	    json_object_set_new(o, "backup", json_string(r->plan->backup->label)) < 0 ||
+	    json_object_set_new(o, "target", json_string(what)) < 0 ||
+	    json_object_set_new(o, "restored", json_string(when)) < 0 ||
+	    json_object_set_new(o, "standby", json_boolean(r->o->standby)) < 0 ||
+	    json_object_set_new(o, "adopted", json_boolean(restore_is_member(r->o))) < 0)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a note");
+	rc = json_write(o, &text, err);
+	return rc < 0 ? rc : put_file(r, RESTORE_NOTE, text.data, text.len, err);
+}
+
 static int
 make_dirs(struct restore *r, struct err *err)
 {
@@ -318,28 +343,7 @@ write_settings(struct restore *r, struct err *err)
 		rc = tablespace_map_write(&r->map, &map, err);
 	if (rc == 0 && r->map.n > 0)
 		rc = put_file(r, "tablespace_map", map.data, map.len, err);
-	return rc < 0 ? rc : put_file(r, "recovery.signal", "", 0, err);
-}
-
-/* For info and a later adoption: what this directory is. */
-static int
-write_note(const struct restore *r, struct err *err)
-{
-	JSON_AUTO json_t *o = json_object();
-	BUF_AUTO struct buf text = {0};
-	char when[40], what[128];
-	int rc;
-
-	clock_format_utc(when, sizeof(when), clock_now_us());
-	target_describe(&r->o->plan.target, what, sizeof(what));
-	if (json_object_set_new(o, "cluster", json_string(r->op->cluster->name)) < 0 ||
-	    json_object_set_new(o, "backup", json_string(r->plan->backup->label)) < 0 ||
-	    json_object_set_new(o, "target", json_string(what)) < 0 ||
-	    json_object_set_new(o, "restored", json_string(when)) < 0 ||
-	    json_object_set_new(o, "adopted", json_boolean(r->o->adopt)) < 0)
-		return err_set(err, ERR_NOMEM, 0, "out of memory for a note");
-	rc = json_write(o, &text, err);
-	return rc < 0 ? rc : put_file(r, RESTORE_NOTE, text.data, text.len, err);
+	return rc < 0 ? rc : put_file(r, r->o->standby ? "standby.signal" : "recovery.signal", "", 0, err);
 }
 
 /* The newest segment that a repository holds on the path: what is lost when it is left out one day. */
@@ -352,6 +356,21 @@ newest_of(const struct plan *p, size_t repository, char out[WAL_NAME_MAX])
 			wal_chain_name(p->chain, i, out);
 			return;
 		}
+}
+
+/* A standby may have to know one day, when a repository does not answer, which timelines are taken. */
+static void
+remember_timelines(const struct restore *r)
+{
+	for (size_t i = 0; i < r->plan->wal->n; i++) {
+		const struct wal_name name = {.kind = WAL_NAME_HISTORY, .timeline = r->plan->wal->timelines[i].timeline};
+		char text[WAL_NAME_MAX];
+
+		if (name.timeline == 1)
+			continue;
+		wal_name_format(text, &name);
+		histories_remember(r->op, r->plan->wal->sysid, text);
+	}
 }
 
 /* Every key that recovery can need, and by which ids it knows the repositories again. */
@@ -407,7 +426,9 @@ write_all(struct restore *r, struct err *err)
 	r->files.root = open(r->o->pgdata, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (r->files.root < 0)
 		return err_set(err, ERR_IO, errno, "open '%s'", r->o->pgdata);
-	rc = make_dirs(r, err);
+	rc = write_note(r, err);
+	if (rc == 0)
+		rc = make_dirs(r, err);
 	if (rc == 0)
 		rc = pack_reader_new(&packs, p->repositories, p->n, p->backup_mask, &p->backup->head, r->ring, err);
 	r->files.packs = packs;
@@ -419,42 +440,41 @@ write_all(struct restore *r, struct err *err)
 		rc = write_settings(r, err);
 	if (rc == 0)
 		rc = write_session(r, err);
-	if (rc == 0)
-		rc = write_note(r, err);
+	if (rc == 0 && r->o->standby)
+		remember_timelines(r);
 	if (rc == 0)
 		rc = sync_dirs(r, err);
 	return rc < 0 ? rc : write_control(r, err);
-}
-
-static int
-fill_result(const struct restore *r, struct restore_result *result, struct err *err)
-{
-	const struct plan *p = r->plan;
-	const struct manifest_head *h = &p->backup->head;
-	int rc = str_copy(result->label, sizeof(result->label), p->backup->label, "label", err);
-
-	result->size = h->size;
-	result->files = h->files;
-	result->bad_pages = h->bad_pages;
-	result->timeline = p->path.timeline;
-	result->stop = p->stop;
-	result->segments = plan_segments(p);
-	wal_chain_name(p->chain, 0, result->first_segment);
-	wal_chain_name(p->chain, p->stop.link, result->last_segment);
-	return rc < 0 ? rc : restore_start_command(r->o->pgdata, h->major, &r->entries, &result->start_command, err);
 }
 
 /* An interrupted restore is what most often lies there: pg_control comes last. */
 static int
 require_empty_target(const struct restore *r, struct err *err)
 {
-	FREE_AUTO char *label = in_pgdata(r, "backup_label"), *control = in_pgdata(r, "global/pg_control");
-	int rc = fs_require_empty(r->o->pgdata, err);
+	FREE_AUTO char *note = in_pgdata(r, RESTORE_NOTE), *control = in_pgdata(r, "global/pg_control");
+	int rc;
 
-	if (rc == ERR_REFUSED && label != NULL && control != NULL && access(label, F_OK) == 0 && access(control, F_OK) != 0) {
+	if (note == NULL || control == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a path");
+	fs_tidy(note); /* one that was killed before it had even its note */
+	rc = fs_require_empty(r->o->pgdata, err);
+	if (rc == ERR_REFUSED && access(note, F_OK) == 0 && access(control, F_OK) != 0) {
 		err->hint[0] = '\0';
 		err_hint(err, "a restore that did not finish lies there; it does not start: remove it and restore again");
 	}
+	return rc;
+}
+
+static int
+check_standby(const struct restore *r, struct restore_result *result, struct err *err)
+{
+	struct owner owner;
+	int rc = restore_standby_check(r->plan, err);
+
+	if (rc == 0)
+		rc = find_owner(r, &owner, err);
+	if (rc == 0)
+		restore_standby_tell(r->op, r->plan, &owner, r->o->primary_conninfo != NULL, &result->reads_later_wal);
 	return rc;
 }
 
@@ -476,10 +496,14 @@ run(struct restore *r, struct restore_result *result, struct err *err)
 	if (rc == 0)
 		rc = map_tablespaces(r, err);
 	if (rc == 0)
-		rc = fill_result(r, result, err);
-	if (rc < 0 || r->o->dry_run)
-		return rc;
-	return write_all(r, err);
+		rc = restore_start_command(r->o->pgdata, r->plan->backup->head.major, &r->entries, &result->start_command, err);
+	if (rc == 0 && r->o->standby)
+		rc = check_standby(r, result, err);
+	if (rc == 0 && !r->o->dry_run)
+		rc = write_all(r, err);
+	if (rc == 0)
+		result->plan = STEAL(r->plan);
+	return rc;
 }
 
 int
@@ -504,6 +528,7 @@ restore_run(const struct op *op, const struct restore_options *o, struct restore
 void
 restore_result_free(struct restore_result *r)
 {
+	plan_free(r->plan);
 	free(r->start_command);
-	r->start_command = NULL;
+	*r = (struct restore_result){0};
 }

@@ -23,11 +23,6 @@ struct stored {
  */
 int stored_open(struct stored **out, struct repository *r, const char *relative, uint8_t kind, struct err *err);
 
-/* The same for an object that stands under another name than its header says (conflict/...): at is where, relative what it is.
- */
-int stored_open_at(
-    struct stored **out, struct repository *r, const char *at, const char *relative, uint8_t kind, struct err *err);
-
 /* For repository.c: a record, whose signer must be known unless it is the founder's. */
 int stored_open_record(struct stored **out, struct repository *r, const char *relative, bool founder, struct err *err);
 
@@ -49,6 +44,9 @@ int stored_sealed(struct stored *s, json_t **out, struct err *err);
 /* All plain bytes, in order. */
 int stored_read(struct stored *s, struct worker_pool *pool,
     int (*each)(const void *data, size_t len, void *arg, struct err *err), void *arg, struct err *err);
+
+/* All plain bytes, each piece with its offset, in no order and from several threads. */
+int stored_scatter(struct stored *s, struct worker_pool *pool, object_put *put, void *arg, struct err *err);
 
 /* Reads all stored frames and checks their digests, which takes no key. */
 int stored_check(struct stored *s, struct err *err);

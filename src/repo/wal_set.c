@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "repo/stored.h"
+#include "repo/wal_object.h"
 
 void
 wal_set_free(struct wal_set *s)
@@ -13,6 +14,7 @@ wal_set_free(struct wal_set *s)
 		free(s->timelines[i].segments);
 	}
 	free(s->timelines);
+	gap_set_free(&s->gaps);
 	free(s);
 }
 
@@ -52,6 +54,19 @@ wal_set_mask(const struct wal_set *s, timeline_t timeline, uint64_t segno)
 			hi = mid;
 	}
 	return 0;
+}
+
+const struct gap_record *
+wal_set_gap(const struct wal_set *s, timeline_t timeline, uint64_t segno)
+{
+	for (size_t i = 0; i < s->gaps.n; i++) {
+		const struct gap_record *g = &s->gaps.list[i];
+
+		if (g->name.kind == WAL_NAME_SEGMENT && g->name.timeline == timeline &&
+		    wal_name_segno(&g->name, s->segment_size) == segno && wal_set_mask(s, timeline, segno) == 0)
+			return g;
+	}
+	return NULL;
 }
 
 static int
@@ -103,20 +118,28 @@ keep_bytes(const void *data, size_t len, void *arg, struct err *err)
 	return buf_append(arg, data, len, err);
 }
 
-/* History files are signed and never change, so the first repository that has one speaks for all. */
+/* History files are signed and never change, so the first repository that has one speaks for all, unless another has other
+ * content. */
 static int
 read_history(struct listing *l, const struct wal_name *name, struct wal_set_timeline *t, struct err *err)
 {
 	STORED_AUTO struct stored *s = NULL;
 	char relative[OBJECT_NAME_MAX];
+	uint8_t content_id[CONTENT_ID];
 	int rc;
 
-	if (t->known)
-		return 0;
 	buf_reset(&l->history);
 	rc = layout_wal(relative, l->set->sysid, name, err);
 	if (rc == 0)
 		rc = stored_open(&s, l->repo, relative, OBJECT_TIMELINE_HISTORY, err);
+	if (rc == 0)
+		rc = wal_object_content_id(s->clear, content_id, err);
+	if (rc == 0 && t->known && t->timeline > 1) {
+		t->disputed |= memcmp(content_id, t->content_id, CONTENT_ID) != 0;
+		return 0;
+	}
+	if (rc == 0)
+		memcpy(t->content_id, content_id, CONTENT_ID);
 	if (rc == 0)
 		rc = stored_read(s, NULL, keep_bytes, &l->history, err);
 	if (rc == 0)
@@ -196,6 +219,8 @@ wal_set_load(struct wal_set **out, struct repository *const *repositories, size_
 		(void)snprintf(
 		    prefix, sizeof(prefix), "clusters/%s/wal/%llu/", l.repo->cluster_name, (unsigned long long)sysid);
 		rc = store_list(l.repo->store, prefix, take_key, &l, err);
+		if (rc == 0)
+			rc = gap_set_read(&s->gaps, l.repo, sysid, NULL, err);
 		if (rc < 0)
 			err_wrap(err, "list WAL of repository '%s'", l.repo->name);
 	}

@@ -5,8 +5,9 @@
 #ifndef PGCAIRN_REPO_WAL_SET_H
 #define PGCAIRN_REPO_WAL_SET_H
 
+#include "codec/content_id.h"
 #include "pg/timeline.h"
-#include "repo/repository.h"
+#include "repo/gap.h"
 
 #define WAL_SET_REPOSITORIES 32
 
@@ -17,8 +18,10 @@ struct wal_set_segment {
 
 struct wal_set_timeline {
 	timeline_t timeline;
-	bool known; /* its history is there, or it is the first */
+	bool known;    /* its history is there, or it is the first */
+	bool disputed; /* repositories hold different histories: two servers took its number */
 	struct timeline_history history;
+	uint8_t content_id[CONTENT_ID];   /* of that history */
 	struct wal_set_segment *segments; /* in order */
 	size_t n, cap;
 };
@@ -28,6 +31,7 @@ struct wal_set {
 	uint32_t segment_size;
 	struct wal_set_timeline *timelines; /* in order */
 	size_t n;
+	struct gap_set gaps; /* of all repositories; those that a good copy has healed too */
 };
 
 /* repositories: borrowed, n at most WAL_SET_REPOSITORIES; their order gives the bits. */
@@ -45,5 +49,8 @@ const struct wal_set_timeline *wal_set_timeline(const struct wal_set *s, timelin
 
 /* Who has it: 0 when nobody. */
 uint32_t wal_set_mask(const struct wal_set *s, timeline_t timeline, uint64_t segno);
+
+/* The whole segment was given up, and nobody has a good copy of it; NULL when not. */
+const struct gap_record *wal_set_gap(const struct wal_set *s, timeline_t timeline, uint64_t segno);
 
 #endif
