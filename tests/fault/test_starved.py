@@ -12,7 +12,7 @@ from test_sweep_restore import clear
 pytestmark = [pytest.mark.slow, pytest.mark.limit(900)]
 NEVER = "0000000100000000000000FE"
 STOPS_RECOVERY = set(range(126, 256)) - {143}
-SAYS_SO = ("out of memory", "Cannot allocate memory", "free memory")
+SAYS_SO = ("out of memory", "Cannot allocate memory", "free memory", "no memory")
 
 
 class Starver:
