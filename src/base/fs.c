@@ -333,6 +333,34 @@ fs_fsync_parent_at(int dirfd, const char *path, struct err *err)
 	return rc < 0 ? rc : fs_fsync_dirfd(fd, path, err);
 }
 
+int
+fs_settle(const char *path, struct err *err)
+{
+	FREE_AUTO char *real = NULL;
+	struct stat first = {0}, st;
+	int rc = fs_real_path(path, &real, err);
+
+	while (rc == 0) {
+		FD_AUTO int fd = open(real, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+		char *slash = strrchr(real, '/');
+
+		if (fd < 0 && errno == EACCES)
+			return 0;
+		if (fd < 0 || fstat(fd, &st) < 0)
+			return err_set(err, fs_kind(errno), errno, "settle '%s'", real);
+		if (first.st_dev == 0)
+			first = st;
+		if (st.st_dev != first.st_dev)
+			return 0;
+		if (fsync(fd) < 0 && errno != EINVAL)
+			return err_set(err, io_kind(errno), errno, "fsync '%s'", real);
+		if (slash == NULL || slash[1] == '\0')
+			return 0;
+		slash[slash == real ? 1 : 0] = '\0';
+	}
+	return rc;
+}
+
 static int
 read_secret(int fd, const char *path, uint8_t *out, size_t max, size_t *len, struct err *err)
 {

@@ -82,6 +82,12 @@ int fs_make_dirs_at(int dirfd, const char *path, mode_t mode, struct err *err);
 int fs_fsync_dir(const char *path, struct err *err);
 int fs_fsync_dirfd(int fd, const char *name, struct err *err);
 
+/*
+ * Make durable what is there already, with the directories above it up to the end of its file system: whoever made it may have
+ * been killed before he came to that. A directory that this user may not read is passed over, and so is all above it.
+ */
+int fs_settle(const char *path, struct err *err);
+
 /* fsync the directory that holds path. */
 int fs_fsync_parent_at(int dirfd, const char *path, struct err *err);
 

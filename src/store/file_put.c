@@ -17,7 +17,7 @@
 #define DIR_MODE 0750
 /* Where another host's lock cannot be seen, a backup's manifest may not have grown for hours; a day is for all. */
 #define LITTER_AGE_MS (INT64_C(24) * 3600 * 1000)
-#define WRITEBACK_CHUNK (UINT64_C(8) << 20) /* handed to the disk while the rest is still being encoded */
+#define WRITEBACK_CHUNK (UINT64_C(1) << 20) /* handed to the disk while the rest is still being encoded */
 
 struct file_sink {
 	struct sink base;

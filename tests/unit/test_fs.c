@@ -378,6 +378,25 @@ reads_and_writes_at_a_place_take_all(void **state)
 	assert_int_equal(fs_read_upto(-1, data, 1, &got, "f", NULL), ERR_IO);
 }
 
+static void
+what_is_there_can_be_settled(void **state)
+{
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(fs_make_dirs("a/b", 0700, &err), 0);
+	make("a/b/file", "x");
+	assert_int_equal(symlink("a/b/file", "link"), 0);
+	assert_int_equal(symlink("a/b/absent", "nowhere"), 0);
+	assert_int_equal(fs_settle("a/b/file", &err), 0);
+	assert_int_equal(fs_settle("a/b/", &err), 0);
+	assert_int_equal(fs_settle("link", &err), 0);
+	assert_int_equal(fs_settle("/", &err), 0);
+	assert_int_equal(fs_settle("a/b/absent", &err), ERR_NOT_FOUND);
+	assert_int_equal(fs_settle("nowhere", &err), ERR_NOT_FOUND);
+	assert_non_null(strstr(err.msg, "absent"));
+}
+
 int
 main(void)
 {
@@ -396,6 +415,7 @@ main(void)
 	    CASE(a_listing_is_sorted_and_its_caller_can_end_it),
 	    CASE(a_secret_that_others_may_use_is_refused),
 	    CASE(reads_and_writes_at_a_place_take_all),
+	    CASE(what_is_there_can_be_settled),
 	};
 #undef CASE
 	return cmocka_run_group_tests(tests, NULL, NULL);

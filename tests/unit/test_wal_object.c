@@ -60,12 +60,28 @@ a_summary_of_real_wal_comes_back(void **state)
 		assert_int_equal(back.head.crc0, s.head.crc0);
 		assert_int_equal(back.head.end, s.head.end);
 		assert_memory_equal(&back.tail, &s.tail, sizeof(s.tail));
+		assert_int_equal(back.has_limits, s.has_limits);
+		assert_memory_equal(&back.limits, &s.limits, sizeof(s.limits));
 		for (uint64_t k = 0; k < s.point_count; k++)
 			assert_string_equal(back.points[k].name, s.points[k].name);
 		must(wal_object_decode(&back, clear, NULL, &err), &err);
 		assert_int_equal(back.head.kept, 0);
 		assert_int_equal(back.point_count, s.point_count);
 	}
+}
+
+static void
+limits_of_a_server_come_back(void **state)
+{
+	JSON_AUTO json_t *clear = NULL, *sealed = NULL;
+	struct wal_summary s = {.start = 1 << 20, .has_limits = true, .limits = {{100, 8, 10, 0, 64}}}, back;
+	struct err err = {0};
+
+	(void)state;
+	encode(&s, &clear, &sealed);
+	must(wal_object_decode(&back, clear, sealed, &err), &err);
+	assert_true(back.has_limits);
+	assert_memory_equal(&back.limits, &s.limits, sizeof(s.limits));
 }
 
 /* Nothing that a user wrote stands in the part that a store's operator reads. */
@@ -130,6 +146,12 @@ parts_that_are_not_so_are_refused(void **state)
 	    {"head", "{\"length\":1,\"crc0\":1}", false},
 	    {"head", "\"x\"", false},
 	    {"tail", "[]", false},
+	    {"limits", "1", false},
+	    {"limits", "null", false},
+	    {"limits", "[1,2,3,4]", false},
+	    {"limits", "[1,2,3,4,-5]", false},
+	    {"limits", "[1,2,3,4,2147483648]", false},
+	    {"limits", "[1,2,3,4,\"5\"]", false},
 	    {"head", "\"zz\"", true},
 	    {"head", "\"0000000000000000000000000000000000\"", true},
 	    {"restore_points", "[{\"name\":\"a\"},{\"name\":\"b\"}]", true},
@@ -164,6 +186,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_summary_of_real_wal_comes_back),
 	    cmocka_unit_test(names_of_restore_points_are_sealed),
+	    cmocka_unit_test(limits_of_a_server_come_back),
 	    cmocka_unit_test(parts_that_are_not_so_are_refused),
 	};
 
