@@ -367,6 +367,30 @@ find_others(struct plan *p, const struct op *op, const struct plan_options *o, c
 	return 0;
 }
 
+/* Path and backup among those of one system; *too_early: an older system may reach the target. */
+static int
+choose_in_system(struct plan *p, const struct plan_options *o, const struct candidates *c, uint64_t sysid, struct keyring *ring,
+    bool *too_early, struct err *err)
+{
+	int rc;
+
+	*too_early = false;
+	wal_chain_free(STEAL(p->chain)); /* it looks into the set */
+	wal_set_free(STEAL(p->wal));
+	timeline_history_free(&p->path);
+	rc = wal_set_load(&p->wal, p->repositories, p->n, sysid, err);
+	if (rc == 0 && o->target.kind == TARGET_IMMEDIATE && o->timeline == 0)
+		rc = choose_own_path(p, o, c, sysid, err);
+	else if (rc == 0)
+		rc = choose_path(p, o, c, sysid, err);
+	if (rc < 0) {
+		*too_early = rc == ERR_REFUSED && o->timeline != 0; /* another system may have had that timeline */
+		return rc;
+	}
+	rc = refuse_disputed(p, err);
+	return rc < 0 ? rc : choose_backup(p, o, c, sysid, ring, too_early, err);
+}
+
 /*
  * The newest backup that reaches a name reaches the last place where it was given. Was it given before that backup, where an
  * older one would stop? What cannot be read there is no reason to fail.
@@ -391,30 +415,6 @@ find_before(struct plan *p, const struct plan_options *o, const struct candidate
 		return;
 	if (target_search(&o->target, chain, first, ring, &f, &why) == 0 && f.done && f.record.lsn < p->stop.lsn)
 		p->name_before = f.record.lsn;
-}
-
-/* Path and backup among those of one system; *too_early: an older system may reach the target. */
-static int
-choose_in_system(struct plan *p, const struct plan_options *o, const struct candidates *c, uint64_t sysid, struct keyring *ring,
-    bool *too_early, struct err *err)
-{
-	int rc;
-
-	*too_early = false;
-	wal_chain_free(STEAL(p->chain)); /* it looks into the set */
-	wal_set_free(STEAL(p->wal));
-	timeline_history_free(&p->path);
-	rc = wal_set_load(&p->wal, p->repositories, p->n, sysid, err);
-	if (rc == 0 && o->target.kind == TARGET_IMMEDIATE && o->timeline == 0)
-		rc = choose_own_path(p, o, c, sysid, err);
-	else if (rc == 0)
-		rc = choose_path(p, o, c, sysid, err);
-	if (rc < 0) {
-		*too_early = rc == ERR_REFUSED && o->timeline != 0; /* another system may have had that timeline */
-		return rc;
-	}
-	rc = refuse_disputed(p, err);
-	return rc < 0 ? rc : choose_backup(p, o, c, sysid, ring, too_early, err);
 }
 
 int
