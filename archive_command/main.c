@@ -8,11 +8,12 @@
 #include "cli/supervise.h"
 #include "cli/wal_command.h"
 #include "ops/archive.h"
+#include "ops/stop.h"
 
 #define PROGRAM "pgcairn-wal-archive"
 #define OPEN_SHARE 8 /* of the time limit, for one repository to open */
 
-enum { DONE = 0, FAILED = 1, USAGE = 2, CORRUPT = 3, REFUSED = 4, INTERRUPTED = 74, TIMED_OUT = 124 };
+enum { DONE = 0, FAILED = 1, USAGE = 2, CORRUPT = 3, REFUSED = 4, INTERRUPTED = 74, STOPPED = 75, TIMED_OUT = 124 };
 
 static const char help[] =
     "usage: " PROGRAM " [--config FILE] [--cluster NAME] %p %f\n"
@@ -27,7 +28,7 @@ static const char help[] =
     "\n"
     "exit codes: 0 durable in as many repositories as [archive] acknowledge asks for; 1 failed; 2 usage or configuration;\n"
     "3 the file is damaged; 4 refused: another cluster's file, or other content under a name that is taken; 74 interrupted;\n"
-    "124 out of time. After 1 to 125 PostgreSQL tries again.\n";
+    "75 archiving was stopped (pgcairn stop); 124 out of time. After 1 to 125 PostgreSQL tries again.\n";
 
 static int
 exit_code(int kind)
@@ -60,7 +61,8 @@ main(int argc, char **argv)
 	};
 	struct wal_command c;
 	struct err err = {0};
-	int rc;
+	bool stopped = false;
+	int rc, code;
 
 	rc = wal_command_parse(&c, argc, argv, PROGRAM, false, &err);
 	if (rc == 0 && (c.help || c.version)) {
@@ -71,14 +73,19 @@ main(int argc, char **argv)
 	if (rc == 0)
 		rc = wal_command_open(&c, &err);
 	if (rc == 0) {
+		rc = stop_check(&c.op, NULL, &err);
+		stopped = rc == ERR_REFUSED;
+	}
+	if (rc == 0) {
 		c.op.open_limit_ms = c.config->archive_timeout_ms / OPEN_SHARE;
 		supervise_limit(c.config->archive_timeout_ms, TIMED_OUT);
 		rc = archive_file(&c.op, c.arguments[0], c.arguments[1], NULL, &err);
 	}
 	if (rc < 0)
 		log_err(&c.log, LOG_ERROR, &err);
+	code = stopped ? STOPPED : exit_code(rc);
 	if (c.op.open_limit_ms > 0)
-		supervise_done(exit_code(rc));
+		supervise_done(code);
 	wal_command_close(&c);
-	return exit_code(rc);
+	return code;
 }

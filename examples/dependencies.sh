@@ -1,9 +1,10 @@
 #!/bin/sh
-# The one list of Debian 12 packages: what building, running and testing pgcairn need.
+# The one list of Debian 12 packages: what building, running, testing and fuzzing pgcairn need.
 #
-#   sh examples/dependencies.sh [--no-install] build|run|test ...
+#   sh examples/dependencies.sh [--no-install] build|run|test|fuzz|majors ...
 #
-# Installs what is missing of the named groups and nothing else; with --no-install it only says what that is.
+# Installs what is missing of the named groups and nothing else; with --no-install it only says what that is. majors is what
+# fetches servers of the PostgreSQL majors that Debian 12 does not have (tests/system/majors.py).
 # PostgreSQL's package makes and starts a cluster "15/main" when it is first installed. Nobody asked us for one, so a
 # drop-in for pg_createcluster forbids it while we install, and is gone afterwards.
 set -eu
@@ -11,7 +12,8 @@ set -eu
 build='gcc libc6-dev meson ninja-build pkgconf libpq-dev liblz4-dev libzstd-dev libsodium-dev
 	libinih-dev libjansson-dev libxxhash-dev'
 run='postgresql-15 util-linux'
-test='libcmocka-dev python3 python3-pytest python3-psycopg2 clang-format shellcheck strace'
+test='libcmocka-dev libfuse3-dev fuse3 python3 python3-pytest python3-pytest-xdist python3-psycopg2 clang-format shellcheck strace faketime'
+fuzz='clang libclang-rt-dev'
 
 say() {
 	printf 'dependencies: %s\n' "$*" >&2
@@ -69,7 +71,9 @@ forbid_main_cluster() {
 			'hint: install postgresql-15 by hand and run this again'
 }
 
+usage='usage: dependencies.sh [--no-install] build|run|test|fuzz|majors ...'
 print_only=
+named=
 wanted=
 for word; do
 	case $word in
@@ -77,10 +81,13 @@ for word; do
 	build) wanted="$wanted $build" ;;
 	run) wanted="$wanted $run" ;;
 	test) wanted="$wanted $test" ;;
-	*) die "unknown word '$word'; usage: dependencies.sh [--no-install] build|run|test ..." ;;
+	fuzz) wanted="$wanted $fuzz" ;;
+	majors) command -v npm >/dev/null || wanted="$wanted npm" ;; # an npm of another origin is as good, and conflicts
+	*) die "unknown word '$word'; $usage" ;;
 	esac
+	[ "$word" = --no-install ] || named=yes
 done
-[ -n "$wanted" ] || die 'usage: dependencies.sh [--no-install] build|run|test ...'
+[ -n "$named" ] || die "$usage"
 command -v dpkg-query >/dev/null || die "this is not Debian; install the equivalents of:$wanted"
 
 missing=

@@ -13,6 +13,7 @@
 #include "cli/supervise.h"
 #include "cli/wal_command.h"
 #include "ops/fetch.h"
+#include "ops/histories.h"
 
 #define PROGRAM "pgcairn-wal-restore"
 #define OPEN_SHARE 8 /* of the time limit, for one repository to open */
@@ -68,24 +69,76 @@ is_segment(const struct wal_command *c)
 	return !str_ends(c->arguments[0], ".history");
 }
 
+/* Has this host seen the timeline taken, or can that not be told? */
+static bool
+is_taken(const struct wal_command *c)
+{
+	uint64_t sysid;
+	struct err why;
+
+	return fetch_find_sysid(&c->op, &sysid, &why) < 0 || histories_know(&c->op, sysid, c->arguments[0]);
+}
+
+/* Is it a trouble of the way there, that time may mend? The others say that there is something, and it is not good. */
+static bool
+is_silence(int kind)
+{
+	return kind != ERR_CORRUPT && kind != ERR_AUTH && kind != ERR_CONFIG && kind != ERR_REFUSED;
+}
+
 /*
- * On a standby a failure would stop the server. A segment that cannot be had now is asked for again, and after the time limit
- * called missing: the standby comes back for it. A history file is different: a false miss makes a promotion reuse a timeline.
- * That is said only where the configuration allows it, and never of a timeline that this host has seen.
+ * May the server be told that there is no such file, although that is not proved?
+ *
+ * On a standby a failure would stop the server. A segment that cannot be had now is called missing: the primary may have it,
+ * and the standby comes back for it. So is one that is damaged or cannot be opened, which is never delivered, and one that was
+ * given up: a standby promotes when it is told to only, and may get past it by streaming. A history file is different: a false
+ * miss makes a promotion reuse a timeline. That is said only where the configuration allows it, of repositories that are
+ * silent, and never of a timeline that this host has seen.
  */
 static bool
-may_pass(const struct wal_command *c)
+may_pass(const struct wal_command *c, int kind)
 {
 	char own[sizeof("pg_wal/") + 64];
 
+	if (kind == ERR_CONFIG)
+		return false;
 	if (is_segment(c))
 		return is_standby();
 	/* hearing of a miss the server takes its own copy; a failure as recovery ends would leave it without timeline */
 	(void)snprintf(own, sizeof(own), "pg_wal/%.63s", c->arguments[0]);
 	if (access(own, F_OK) == 0)
 		return true;
-	return is_standby() && c->config->promote_without_archive == CONFIG_PROMOTE_ALLOW &&
-	       !fetch_knows_history(&c->op, c->arguments[0]);
+	return is_standby() && is_silence(kind) && c->config->promote_without_archive == CONFIG_PROMOTE_ALLOW && !is_taken(c);
+}
+
+/* Why a standby's server has to stop here, and what would let it live. */
+static void
+explain_refusal(const struct wal_command *c, int kind, struct err *err)
+{
+	if (is_segment(c) || !is_standby() || !is_silence(kind))
+		return;
+	err->hint[0] = '\0';
+	if (c->config->promote_without_archive == CONFIG_PROMOTE_ALLOW)
+		err_hint(err,
+		    "this host has seen that timeline: it is taken, and the server needs a repository that has its history");
+	else
+		err_hint(err,
+		    "for a standby that shall live on without its repositories: [restore] promote-without-archive = allow");
+}
+
+/* The answer that is no proof, told as loudly as it may be wrong. */
+static int
+pass(const struct wal_command *c, int kind, struct err *err)
+{
+	log_err(&c->log, is_segment(c) && is_silence(kind) ? LOG_WARN : LOG_ERROR, err);
+	if (is_segment(c))
+		return err_set(err, ERR_NOT_FOUND, 0, "%s is not to be had now, the standby will ask again", c->arguments[0]);
+	log_write(&c->log, LOG_ERROR,
+	    "ALARM: whether %s exists is not known, since not every repository answers, and the server may go on: if it is "
+	    "promoted "
+	    "now, it may take a timeline that another server has taken",
+	    c->arguments[0]);
+	return err_set(err, ERR_NOT_FOUND, 0, "%s is called missing without proof", c->arguments[0]);
 }
 
 static int
@@ -97,6 +150,7 @@ fetch(struct wal_command *c, struct err *err)
 	    .n_only = c->n_only,
 	    .without = c->without,
 	    .n_without = c->n_without,
+	    .lives_on = is_standby(),
 	    .retry_ms = c->config->restore_timeout_ms / 2,
 	};
 	struct deadline patience = deadline_in_ms(c->config->restore_timeout_ms / 2);
@@ -104,20 +158,15 @@ fetch(struct wal_command *c, struct err *err)
 
 	for (;;) {
 		rc = fetch_file(&c->op, &o, c->arguments[0], c->arguments[1], err);
-		if (rc == 0 || rc == ERR_NOT_FOUND || rc == ERR_CONFIG || rc == ERR_CORRUPT || !may_pass(c)) {
-			if (rc < 0 && rc != ERR_NOT_FOUND && is_standby() && !is_segment(c)) {
-				err->hint[0] = '\0';
-				err_hint(err, "for a standby that shall live on without its repositories: [restore] "
-					      "promote-without-archive = allow");
-			}
+		if (rc == 0 || rc == ERR_NOT_FOUND)
+			return rc;
+		if (!may_pass(c, rc)) {
+			explain_refusal(c, rc, err);
 			return rc;
 		}
+		if (!is_segment(c) || !is_silence(rc) || deadline_passed(patience))
+			return pass(c, rc, err);
 		log_err(&c->log, LOG_WARN, err);
-		if (!is_segment(c) || deadline_passed(patience)) {
-			err_wrap(err, is_segment(c) ? "not to be had now, the standby will ask again"
-						    : "no repository answers, and the server may go on");
-			return ERR_NOT_FOUND;
-		}
 		clock_sleep_ms(1000);
 	}
 }
@@ -152,7 +201,7 @@ main(int argc, char **argv)
 		rc = wal_command_open(&c, &err);
 	if (rc == 0) {
 		c.op.open_limit_ms = c.config->restore_timeout_ms / OPEN_SHARE;
-		supervise_limit(c.config->restore_timeout_ms, may_pass(&c) ? PROVEN_MISSING : TIMED_OUT);
+		supervise_limit(c.config->restore_timeout_ms, may_pass(&c, ERR_RETRY) ? PROVEN_MISSING : TIMED_OUT);
 		rc = fetch(&c, &err);
 	}
 	if (rc == ERR_NOT_FOUND) /* nothing is wrong: recovery asks for what may not be there */

@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "system"))
 
 import harness  # noqa: E402  (the line above makes it importable)
+import majors  # noqa: E402
 
 TEST_LIMIT_SECONDS = 300
 
@@ -21,6 +22,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    config.notes = []  # what tests counted, for the end of the run
     config.addinivalue_line("markers", "slow: left out unless --all is given")
 
 
@@ -30,6 +32,11 @@ def pytest_collection_modifyitems(config, items):
         print(f"{len(slow)} slow cases run with --all only")
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in set(slow)]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for note in config.notes:
+        terminalreporter.write_line(note)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -86,6 +93,12 @@ def place(runtime, request):
 def site(runtime, place):
     """A site with one repository; nothing is initialized yet."""
     return harness.Site(runtime, place / "site")
+
+
+@pytest.fixture(params=["debian", *(pytest.param(major, marks=pytest.mark.slow) for major in majors.MAJORS)])
+def server_bin(request):
+    """The bin directory of Debian's server, and with --all of each major's."""
+    return harness.PG_BIN if request.param == "debian" else majors.pg_bin(request.param)
 
 
 @pytest.fixture

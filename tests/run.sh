@@ -27,7 +27,7 @@ broken() {
 	exit 1
 }
 
-sh examples/dependencies.sh $no_install build run test || broken 'FAILED dependencies'
+sh examples/dependencies.sh $no_install build run test ${tier:+majors} || broken 'FAILED dependencies'
 
 rm -rf "$build/results"
 [ -f "$build/build.ninja" ] || rm -rf "$build"
@@ -41,7 +41,8 @@ CMOCKA_MESSAGE_OUTPUT=TAP UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	meson test -C "$build" --no-rebuild --print-errorlogs || true
 [ ! -f "$build/meson-logs/testlog.json" ] || mv "$build/meson-logs/testlog.json" "$build/results/unit.json"
 
-PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -p no:cacheprovider -q --build="$build" \
+# A file's tests stay in one process, since they share its servers.
+PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -p no:cacheprovider -q --build="$build" --dist=loadfile -n auto --maxprocesses=4 \
 	--junitxml="$build/results/pytest.xml" $tier "$@" tests/lint tests/system tests/fault || true
 
 /usr/bin/python3 tests/count.py "$build/results"

@@ -9,13 +9,17 @@
 #include "keys/secret.h"
 
 static const struct cli_verb *const verbs[] = {
+    &verb_adopt,
     &verb_backup,
     &verb_check,
     &verb_find,
+    &verb_gap,
     &verb_info,
     &verb_init,
     &verb_key,
     &verb_restore,
+    &verb_start,
+    &verb_stop,
     &verb_verify,
 };
 

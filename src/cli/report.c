@@ -45,6 +45,14 @@ report_time(json_t *o, const char *member, int64_t us)
 	json_object_set_new(o, member, json_string(text));
 }
 
+void
+report_decision(json_t *o, const struct decision *d)
+{
+	report_time(o, "time", d->time_us);
+	report_text(o, "by", d->by);
+	report_text(o, "reason", d->reason);
+}
+
 json_t *
 report_err(const struct err *err)
 {

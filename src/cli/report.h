@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "pg/lsn.h"
+#include "repo/decision.h"
 
 /* Memory that is out shows when the report is printed: jansson then gives NULL or leaves the member out. */
 void report_text(json_t *o, const char *member, const char *text); /* bytes that are not UTF-8 are shown as '?' */
@@ -13,6 +14,9 @@ void report_time(json_t *o, const char *member, int64_t us);
 
 /* Text to standard output. Names in it may come from a repository: what a terminal would obey is shown as '?'. */
 int report_print(struct buf *text, struct err *err);
+
+/* The members time, by and reason. */
+void report_decision(json_t *o, const struct decision *d);
 
 /* {"kind", "message", "hint"} */
 json_t *report_err(const struct err *err);

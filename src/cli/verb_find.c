@@ -1,10 +1,9 @@
 #include <inttypes.h>
 
-#include "base/clock.h"
 #include "base/str.h"
 #include "cli/exit_code.h"
 #include "cli/output.h"
-#include "cli/report.h"
+#include "cli/report_plan.h"
 #include "cli/target_option.h"
 #include "cli/verbs.h"
 #include "ops/plan.h"
@@ -78,16 +77,8 @@ report(const struct plan_options *o, const struct plan *p)
 	json_object_set_new(j, "repositories", names_json(p, p->backup_mask));
 	report_number(j, "path", p->path.timeline);
 	report_number(j, "timeline", p->stop.timeline);
-	report_number(j, "segments", plan_segments(p));
-	wal_chain_name(p->chain, 0, text);
-	report_text(j, "first_segment", text);
-	wal_chain_name(p->chain, p->stop.link, text);
-	report_text(j, "last_segment", text);
+	report_plan(j, p);
 	json_object_set_new(j, "last_segment_in", names_json(p, stop->mask));
-	report_lsn(j, "stop_lsn", p->stop.lsn);
-	json_object_set_new(j, "stop_before", json_boolean(p->stop.before));
-	if (p->stop.has_time)
-		report_time(j, "stop_time", p->stop.time_us);
 	return j;
 }
 
@@ -110,27 +101,17 @@ static int
 print_text(const struct plan_options *o, const struct plan *p, struct err *err)
 {
 	BUF_AUTO struct buf b = {0};
-	char what[128], first[WAL_NAME_MAX], last[WAL_NAME_MAX], lsn[LSN_TEXT], when[48] = "";
+	char what[128];
 	int rc;
 
 	target_describe(&o->target, what, sizeof(what));
-	wal_chain_name(p->chain, 0, first);
-	wal_chain_name(p->chain, p->stop.link, last);
-	lsn_format(lsn, p->stop.lsn);
-	if (p->stop.has_time) {
-		(void)snprintf(when, sizeof(when), " of ");
-		clock_format_utc(when + 4, sizeof(when) - 4, p->stop.time_us);
-	}
 	rc = buf_printf(&b, err, "target: %s\nbackup: %s, in ", what, p->backup->label);
 	if (rc == 0)
 		rc = print_names(&b, p, p->backup_mask, err);
 	if (rc == 0)
-		rc = buf_printf(&b, err,
-		    "WAL: %zu segments, %s to %s, on the path to timeline %" PRIu32 "\n"
-		    "PostgreSQL stops %s the record at %s%s, timeline %" PRIu32 "\n"
-		    "its segment is in ",
-		    plan_segments(p), first, last, p->path.timeline, p->stop.before ? "before" : "at", lsn, when,
-		    p->stop.timeline);
+		rc = report_plan_text(&b, p, &o->target, err);
+	if (rc == 0)
+		rc = buf_printf(&b, err, "its segment is of timeline %" PRIu32 " and in ", p->stop.timeline);
 	if (rc == 0)
 		rc = print_names(&b, p, p->chain->links[p->stop.link].mask, err);
 	return rc < 0 ? rc : report_print(&b, err);

@@ -78,6 +78,9 @@ gaps_json(const struct windows *w)
 		report_text(o, "last", w->gaps[i].last);
 		report_number(o, "missing", w->gaps[i].missing);
 		report_text(o, "what", w->gaps[i].what);
+		json_object_set_new(o, "recorded", json_boolean(w->gaps[i].recorded));
+		if (w->gaps[i].recorded)
+			report_decision(o, &w->gaps[i].decision);
 		json_array_append_new(list, o);
 	}
 	return list;
@@ -159,11 +162,23 @@ repository_json(const struct info_repository *r)
 }
 
 static json_t *
+archiving_json(const struct info *info)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "stopped", json_boolean(info->stopped));
+	if (info->stopped)
+		report_decision(o, &info->stop);
+	return o;
+}
+
+static json_t *
 report(const struct op *op, const struct info *info)
 {
 	json_t *o = json_object(), *list = json_array();
 
 	report_text(o, "cluster", op->cluster->name);
+	json_object_set_new(o, "archiving", archiving_json(info));
 	for (size_t i = 0; i < info->n; i++)
 		json_array_append_new(list, repository_json(&info->repositories[i]));
 	json_object_set_new(o, "repositories", list);
@@ -301,7 +316,13 @@ static int
 print_text(const struct op *op, const struct info *info, struct err *err)
 {
 	BUF_AUTO struct buf b = {0};
+	char text[DECISION_TEXT];
 	int rc = buf_printf(&b, err, "cluster %s\n", op->cluster->name);
+
+	if (rc == 0 && info->stopped) {
+		decision_describe(&info->stop, text);
+		rc = buf_printf(&b, err, "archiving from this host is STOPPED %s\n", text);
+	}
 
 	for (size_t i = 0; rc == 0 && i < info->n; i++)
 		rc = print_repository(&b, &info->repositories[i], err);

@@ -2,16 +2,17 @@
 #include <inttypes.h>
 #include <signal.h>
 
-#include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "cli/exit_code.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/report_plan.h"
 #include "cli/target_option.h"
 #include "cli/verbs.h"
 #include "ops/restore.h"
+#include "pg/conninfo.h"
 
 #define NAMES_MAX 64
 #define TABLESPACES_MAX 1024
@@ -50,6 +51,13 @@ static const struct cli_option options[] = {
 	.value_name = "NAME",
 	.doc = "go on without a repository that is gone for good"},
     {.name = "tablespace", .type = CLI_STRING, .repeatable = true, .value_name = "OID=DIR", .doc = "put a tablespace here"},
+    {.name = "standby",
+	.type = CLI_FLAG,
+	.doc = "this becomes a standby: it follows the archive, and the primary when told how"},
+    {.name = "primary-conninfo",
+	.type = CLI_STRING,
+	.value_name = "CONNINFO",
+	.doc = "how the standby reaches the primary to stream; no password in it"},
     {.name = "adopt", .type = CLI_FLAG, .doc = "this becomes the cluster: leave archiving on"},
     {.name = "dry-run", .type = CLI_FLAG, .doc = "plan and prove only; nothing is written"},
     {.name = NULL},
@@ -136,11 +144,33 @@ parse_action(const struct cli_invocation *inv)
 	return ACTION_DEFAULT;
 }
 
+/* A standby has no end: what would set one, or make a copy, contradicts it. */
+static int
+parse_standby(const struct cli_invocation *inv, struct restore_options *o, struct err *err)
+{
+	o->standby = cli_flag(inv, "standby");
+	o->primary_conninfo = cli_value(inv, "primary-conninfo");
+	if (o->primary_conninfo != NULL && *o->primary_conninfo == '\0')
+		return err_set(err, ERR_CONFIG, 0, "--primary-conninfo is empty");
+	if (!o->standby && o->primary_conninfo != NULL)
+		return err_set(err, ERR_CONFIG, 0, "--primary-conninfo goes with --standby");
+	if (o->standby && (o->plan.target.kind != TARGET_LATEST || cli_value(inv, "target-timeline") != NULL ||
+			      cli_value(inv, "target-action") != NULL)) {
+		err_set(err, ERR_CONFIG, 0,
+		    "--standby goes with no target: a standby follows to the latest and ends with its promotion");
+		return err_hint(err, "leave one of them out; see pgcairn restore --help");
+	}
+	return o->primary_conninfo != NULL ? conninfo_check_public(o->primary_conninfo, "--primary-conninfo", err) : 0;
+}
+
 static int
 parse(const struct cli_invocation *inv, struct arguments *a, struct err *err)
 {
 	struct plan_options *p = &a->o.plan;
 	int rc = parse_target(inv, &p->target, err);
+
+	if (rc == 0)
+		rc = parse_standby(inv, &a->o, err);
 
 	if (rc == 0 && cli_value(inv, "pgdata") == NULL) {
 		err_set(err, ERR_CONFIG, 0, "restore needs --pgdata DIR");
@@ -168,57 +198,49 @@ parse(const struct cli_invocation *inv, struct arguments *a, struct err *err)
 static json_t *
 report(const struct restore_options *o, const struct restore_result *r)
 {
+	const struct manifest_head *h = &r->plan->backup->head;
 	json_t *j = json_object();
-	char text[64];
 
-	json_object_set_new(j, "label", json_string(r->label));
-	json_object_set_new(j, "pgdata", json_string(o->pgdata));
+	report_text(j, "label", r->plan->backup->label);
+	report_text(j, "pgdata", o->pgdata);
 	json_object_set_new(j, "dry_run", json_boolean(o->dry_run));
-	json_object_set_new(j, "adopted", json_boolean(o->adopt));
-	json_object_set_new(j, "size", json_integer((json_int_t)r->size));
-	json_object_set_new(j, "files", json_integer((json_int_t)r->files));
-	json_object_set_new(j, "timeline", json_integer(r->timeline));
-	json_object_set_new(j, "segments", json_integer((json_int_t)r->segments));
-	json_object_set_new(j, "first_segment", json_string(r->first_segment));
-	json_object_set_new(j, "last_segment", json_string(r->last_segment));
-	lsn_format(text, r->stop.lsn);
-	json_object_set_new(j, "stop_lsn", json_string(text));
-	json_object_set_new(j, "stop_before", json_boolean(r->stop.before));
-	if (r->stop.has_time) {
-		clock_format_utc(text, sizeof(text), r->stop.time_us);
-		json_object_set_new(j, "stop_time", json_string(text));
-	}
-	json_object_set_new(j, "bad_pages", json_integer((json_int_t)r->bad_pages));
-	json_object_set_new(j, "start_command", json_string(r->start_command));
+	json_object_set_new(j, "adopted", json_boolean(restore_is_member(o)));
+	json_object_set_new(j, "standby", json_boolean(o->standby));
+	if (o->standby)
+		json_object_set_new(j, "reads_later_wal", json_boolean(r->reads_later_wal));
+	report_number(j, "size", h->size);
+	report_number(j, "files", h->files);
+	report_number(j, "timeline", r->plan->path.timeline);
+	report_plan(j, r->plan);
+	report_number(j, "bad_pages", h->bad_pages);
+	report_text(j, "start_command", r->start_command);
 	return j;
 }
 
 static int
 print_text(const struct restore_options *o, const struct restore_result *r, struct err *err)
 {
+	const struct manifest_head *h = &r->plan->backup->head;
 	BUF_AUTO struct buf b = {0};
-	char size[16], lsn[LSN_TEXT], what[128], when[48] = "";
+	char size[16], what[128];
 	int rc;
 
-	str_from_size(size, sizeof(size), r->size);
-	lsn_format(lsn, r->stop.lsn);
+	str_from_size(size, sizeof(size), h->size);
 	target_describe(&o->plan.target, what, sizeof(what));
-	if (r->stop.has_time) {
-		(void)snprintf(when, sizeof(when), " of ");
-		clock_format_utc(when + 4, sizeof(when) - 4, r->stop.time_us);
-	}
-	rc = buf_printf(&b, err,
-	    "target: %s\nbackup: %s, %" PRIu64 " files, %s\nWAL: %zu segments, %s to %s, timeline %" PRIu32 "\nstops %s %s%s\n",
-	    what, r->label, r->files, size, r->segments, r->first_segment, r->last_segment, r->timeline,
-	    r->stop.before ? "before the record at" : "at", lsn, when);
-	if (rc == 0 && r->bad_pages > 0)
-		rc = buf_printf(&b, err, "the backup has %" PRIu64 " pages with a bad checksum: pgcairn info\n", r->bad_pages);
-	if (rc == 0 && !o->dry_run && !o->adopt)
+	rc = buf_printf(&b, err, "target: %s\nbackup: %s, %" PRIu64 " files, %s\n",
+	    o->standby ? "none, a standby follows the newest" : what, r->plan->backup->label, h->files, size);
+	if (rc == 0)
+		rc = report_plan_text(&b, r->plan, &o->plan.target, err);
+	if (rc == 0 && h->bad_pages > 0)
+		rc = buf_printf(&b, err, "the backup has %" PRIu64 " pages with a bad checksum: pgcairn info\n", h->bad_pages);
+	if (rc == 0 && o->standby && !r->reads_later_wal)
+		rc = buf_printf(&b, err, "its user cannot read the identity: WAL of later keys reaches it by streaming only\n");
+	if (rc == 0 && !o->dry_run && !restore_is_member(o))
 		rc = buf_printf(&b, err, "this is a copy: archiving is off in it\n");
 	if (rc == 0)
 		rc = buf_printf(&b, err, "%s: %s\n",
 		    o->dry_run ? "nothing was written; it would be started with" : "start it with", r->start_command);
-	return rc < 0 ? rc : output_text(&b, err);
+	return rc < 0 ? rc : report_print(&b, err);
 }
 
 static volatile sig_atomic_t interrupted;
@@ -282,7 +304,8 @@ const struct cli_verb verb_restore = {
     .summary = "restore a base backup, ready to recover to a moment",
     .details =
 	"Proves first that the target is reachable, then restores into an empty directory and writes the settings with which "
-	"PostgreSQL recovers. Without a target it goes to the latest.",
+	"PostgreSQL recovers. Without a target it goes to the latest. With --standby the result is no copy but a member of the "
+	"cluster: it follows the newest timeline until it is promoted, and archives as the original does.",
     .options = options,
     .run = run,
 };

@@ -20,8 +20,8 @@ object_hash(uint8_t out[OBJECT_DIGEST], const void *data, size_t len)
 const char *
 object_kind_name(uint8_t kind)
 {
-	static const char *const names[] = {
-	    "?", "wal", "wal-partial", "backup-history", "timeline-history", "pack", "manifest", "epoch-key", "record"};
+	static const char *const names[] = {"?", "wal", "wal-partial", "backup-history", "timeline-history", "pack", "manifest",
+	    "epoch-key", "record", "quarantine"};
 
 	return kind < ARRAY_LEN(names) ? names[kind] : names[0];
 }
@@ -53,6 +53,15 @@ object_header_encode(const struct object_header *h, uint8_t out[OBJECT_HEADER_MA
 	return 0;
 }
 
+/* A key and its id stand there when there is a cipher, and only then. */
+static bool
+key_fits_cipher(uint8_t cipher, size_t key_len, const uint8_t key_id[OBJECT_KEY_ID])
+{
+	if (cipher != OBJECT_CIPHER_NONE)
+		return key_len > 0;
+	return key_len == 0 && sodium_is_zero(key_id, OBJECT_KEY_ID);
+}
+
 int
 object_header_decode(struct object_header *h, const uint8_t *data, size_t have, size_t *len, struct err *err)
 {
@@ -81,7 +90,7 @@ object_header_decode(struct object_header *h, const uint8_t *data, size_t have, 
 		err_set(err, ERR_CONFIG, 0, "object needs a codec, cipher or feature that this build does not know");
 		return err_hint(err, "use a newer pgcairn");
 	}
-	if ((h->cipher == OBJECT_CIPHER_NONE) != (key_len == 0))
+	if (!key_fits_cipher(h->cipher, key_len, data + 40))
 		return err_set(err, ERR_CORRUPT, 0, "object header has a cipher without key, or a key without cipher");
 	memcpy(h->cluster, data + 24, OBJECT_CLUSTER);
 	memcpy(h->key_id, data + 40, OBJECT_KEY_ID);

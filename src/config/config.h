@@ -24,9 +24,10 @@ enum config_repository_state { CONFIG_REPOSITORY_ACTIVE, CONFIG_REPOSITORY_LOST 
 
 struct config_cluster {
 	char *name;
-	char *pgdata;      /* NULL when it is not set: what needs it says so */
-	char *conninfo;    /* "" when it is not set; may hold a password */
-	uint64_t max_rate; /* bytes a second, 0: no limit */
+	char *pgdata;           /* NULL when it is not set: what needs it says so */
+	char *conninfo;         /* "" when it is not set; may hold a password */
+	char *primary_conninfo; /* the same, where conninfo leads to a standby */
+	uint64_t max_rate;      /* bytes a second, 0: no limit */
 	enum config_checkpoint checkpoint;
 	enum config_compression wal_compression, backup_compression;
 	enum config_encryption encryption;

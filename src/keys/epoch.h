@@ -3,6 +3,8 @@
  * public half, which is all that a writing host keeps; the private half is sealed to each recipient and stored as an object
  * of its own under keys/. A writing host can therefore read nothing that it wrote.
  *
+ * The way from an identity to an object's key, step by step: "Keys" in docs/repository-format.md.
+ *
  * Sealing is libsodium's sealed box (an ephemeral X25519 key, XSalsa20-Poly1305). A key id is BLAKE2b-128 of the public half.
  */
 #ifndef PGCAIRN_KEYS_EPOCH_H

@@ -2,8 +2,10 @@
 
 #include "base/str.h"
 #include "ops/archive_source.h"
+#include "ops/gap.h"
+#include "ops/histories.h"
 #include "pg/control.h"
-#include "repo/stored.h"
+#include "repo/copy.h"
 #include "repo/wal_object.h"
 
 struct archive {
@@ -16,6 +18,24 @@ struct archive {
 	struct archive_result result;
 };
 
+/* A segment that names a cluster nobody knows: damage, where our own server has it under this name, else another server's. */
+static int
+unknown_cluster(const struct archive *a, const struct repository *r, struct err *err)
+{
+	const struct archive_source *s = &a->source;
+	const char *pgdata = a->op->cluster->pgdata;
+	struct control control;
+
+	if (pgdata != NULL && archive_source_is_segment(s) && control_read_pgdata(pgdata, &control, NULL) == 0 &&
+	    repository_lineage(r, control.sysid) != NULL && archive_source_is_in(s, pgdata))
+		return err_set(err, ERR_CORRUPT, 0, "'%s' says that it is of the cluster with system identifier %llu, not %llu",
+		    s->path, (unsigned long long)s->sysid, (unsigned long long)control.sysid);
+	err_set(err, ERR_REFUSED, 0, "'%s' is of the cluster with system identifier %llu, which is not cluster '%s'", s->path,
+	    (unsigned long long)s->sysid, a->op->cluster->name);
+	return err_hint(
+	    err, "is archive_command of another server set to this configuration? after pg_upgrade: pgcairn init --upgrade");
+}
+
 /* Segments name their cluster themselves; the small files are believed to be of the cluster that is configured. */
 static int
 find_cluster(struct archive *a, struct err *err)
@@ -23,7 +43,7 @@ find_cluster(struct archive *a, struct err *err)
 	struct archive_source *s = &a->source;
 	const struct repository *r = fanout_first(a->fanout);
 	const struct lineage_entry *e;
-	int rc;
+	int rc = 0;
 
 	if (!archive_source_is_segment(s)) {
 		struct control control;
@@ -36,22 +56,10 @@ find_cluster(struct archive *a, struct err *err)
 		s->sysid = control.sysid;
 	}
 	e = repository_lineage(r, s->sysid);
-	if (e == NULL) {
-		err_set(err, ERR_REFUSED, 0, "'%s' is of the cluster with system identifier %llu, which is not cluster '%s'",
-		    s->path, (unsigned long long)s->sysid, a->op->cluster->name);
-		return err_hint(err,
-		    "is archive_command of another server set to this configuration? after pg_upgrade: pgcairn init --upgrade");
-	}
-	if (archive_source_is_segment(s) && s->segment_size != e->segment_size)
-		return err_set(err, ERR_CORRUPT, 0, "'%s' says that segments have %u bytes, the cluster's have %u", s->path,
-		    s->segment_size, e->segment_size);
-	if (s->kind == OBJECT_WAL && s->size != e->segment_size)
-		return err_set(err, ERR_CORRUPT, 0, "'%s' has %llu bytes, a segment has %u", s->path,
-		    (unsigned long long)s->size, e->segment_size);
-	if (s->name.kind != WAL_NAME_HISTORY && !wal_name_fits(&s->name, e->segment_size))
-		return err_set(err, ERR_CONFIG, 0, "'%s' cannot be a segment of %u bytes", s->file_name, e->segment_size);
-	s->segment_size = e->segment_size;
-	return layout_wal(a->relative, s->sysid, &s->name, err);
+	if (e == NULL)
+		return unknown_cluster(a, r, err);
+	rc = archive_source_fits(s, e->segment_size, err);
+	return rc < 0 ? rc : layout_wal(a->relative, s->sysid, &s->name, err);
 }
 
 /* Read the source once for its content id where nothing has done so yet. */
@@ -76,7 +84,7 @@ start_object(struct archive *a, struct writer_object *o, const char *at, const b
 	if (s->kind != OBJECT_TIMELINE_HISTORY)
 		rc = writer_wal_epoch(a->writer, a->fanout, &epoch, s->sysid, s->name.timeline, segno, err);
 	if (rc == 0)
-		rc = writer_start_at(a->writer, a->fanout, o, s->kind, a->relative, at, &epoch, skip, a->op->pool, err);
+		rc = writer_start(a->writer, a->fanout, o, s->kind, at, &epoch, skip, a->op->pool, err);
 	return rc;
 }
 
@@ -100,7 +108,10 @@ encode(struct archive *a, const char *at, const bool *skip, struct err *err)
 	return rc < 0 ? rc : object_writer_finish(o.object, &clear, &sealed, NULL, err);
 }
 
-/* Our content goes under conflict/ in the one repository that holds other content. Best effort: the error is told anyway. */
+/*
+ * Our content goes under conflict/ in the one repository that holds other content. Its header bears that name: nobody who can
+ * move files can put it in the place of the first copy. Best effort: the error is told anyway.
+ */
 static int
 keep_conflict(struct archive *a, size_t target, struct err *err)
 {
@@ -207,49 +218,13 @@ look(struct archive *a, struct stored **have, struct err *err)
 	return 0;
 }
 
-/* The key object that an existing object needs, into the target it is copied to: keys before data. */
-static int
-copy_key(struct archive *a, struct stored *have, size_t i, struct err *err)
-{
-	STORED_AUTO struct stored *key = NULL;
-	struct repository *to = a->fanout->targets[i].repo;
-	char name[OBJECT_NAME_MAX], at[STORE_KEY_MAX];
-	SINK_AUTO struct sink *sink = NULL;
-	int rc;
-
-	if (have->index->header.cipher == OBJECT_CIPHER_NONE)
-		return 0;
-	rc = layout_epoch_key(name, have->index->header.key_id, 0, err);
-	if (rc == 0)
-		rc = stored_open(&key, have->repo, name, OBJECT_EPOCH_KEY, err);
-	if (rc == 0)
-		rc = layout_key(at, to->cluster_name, name, err);
-	if (rc == 0)
-		rc = store_put(to->store, at, &sink, err);
-	if (rc == 0)
-		rc = stored_copy(key, sink, err);
-	if (rc == 0)
-		rc = sink_finish(sink, err);
-	return rc == ERR_EXISTS ? store_settle(to->store, at, err) : rc;
-}
-
 /* A retry completes the other repositories by copying the stored object, not by encoding again. */
 static int
 copy_object(struct archive *a, struct stored *have, size_t i, struct err *err)
 {
 	struct fanout_target *t = &a->fanout->targets[i];
-	char at[STORE_KEY_MAX];
-	SINK_AUTO struct sink *sink = NULL;
-	int rc = copy_key(a, have, i, err);
+	int rc = object_copy(have, t->repo, a->relative, err);
 
-	if (rc == 0)
-		rc = layout_key(at, t->repo->cluster_name, a->relative, err);
-	if (rc == 0)
-		rc = store_put(t->repo->store, at, &sink, err);
-	if (rc == 0)
-		rc = stored_copy(have, sink, err);
-	if (rc == 0)
-		rc = sink_finish(sink, err);
 	if (rc == ERR_EXISTS)
 		return compare(a, i, NULL, err);
 	if (rc == 0) {
@@ -279,12 +254,27 @@ complete(struct archive *a, struct stored *have, struct err *err)
 	return 0;
 }
 
+/* A major that is newer than this program may not fill pg_wal, so its segments are taken as they are; nobody should rely on it.
+ */
+static void
+warn_unverified(const struct archive *a)
+{
+	const struct wal_summary *s = &a->source.summary;
+
+	if (s->magic != 0 && !s->verified)
+		log_write(a->op->log, LOG_WARN,
+		    "'%s' is stored unverified: its page magic %04X is of a newer PostgreSQL than this program knows",
+		    a->relative, (unsigned)s->magic);
+}
+
 /* Nobody has it: encode once to all. Whoever was faster in the meantime is compared with. */
 static int
 store_new(struct archive *a, struct err *err)
 {
 	int rc = encode(a, a->relative, NULL, err);
 
+	if (rc == 0)
+		warn_unverified(a);
 	for (size_t i = 0; rc == 0 && i < a->fanout->n; i++) {
 		struct fanout_target *t = &a->fanout->targets[i];
 		struct err why;
@@ -304,6 +294,39 @@ store_new(struct archive *a, struct err *err)
 	return rc;
 }
 
+/*
+ * A file that is not what it should be is refused for good, unless exactly this content was given up. That is looked for only
+ * here, so that it costs nothing where all is well.
+ */
+static int
+refuse(struct archive *a, int rc, struct err *err)
+{
+	struct gap_record gap;
+	char why[DECISION_TEXT], hint[sizeof(err->hint)];
+	struct err lacking;
+	size_t n;
+
+	if ((rc != ERR_CORRUPT && rc != ERR_REFUSED) || a->source.name.kind == WAL_NAME_HISTORY)
+		return rc;
+	n = gap_accepts(a->op, a->fanout, &a->source, a->writer->comparison, &gap);
+	if (n > 0 && op_acknowledged(a->op, a->fanout, &lacking) == 0) {
+		decision_describe(&gap.decision, why);
+		log_write(
+		    a->op->log, LOG_WARN, "%s is a recorded gap %s; archiving goes on without it", a->source.file_name, why);
+		return 0;
+	}
+	if (rc == ERR_REFUSED) /* another server's: nothing of ours is given up */
+		return rc;
+	(void)snprintf(hint, sizeof(hint), "%.200s%s%s pgcairn gap record %s --reason TEXT", err->hint,
+	    err->hint[0] != '\0' ? "; " : "",
+	    n > 0 ? "it was given up, and not every repository knows it:"
+		  : "a good copy, from a standby perhaps, can be archived under the name; else archiving goes on without it "
+		    "after:",
+	    a->source.file_name);
+	memcpy(err->hint, hint, sizeof(hint));
+	return rc;
+}
+
 static int
 run(struct archive *a, struct err *err)
 {
@@ -314,7 +337,9 @@ run(struct archive *a, struct err *err)
 		rc = look(a, &have, err);
 	if (rc == 0)
 		rc = have != NULL ? complete(a, have, err) : store_new(a, err);
-	return rc < 0 ? rc : op_acknowledged(a->op, a->fanout, err);
+	if (rc < 0)
+		return refuse(a, rc, err);
+	return op_acknowledged(a->op, a->fanout, err);
 }
 
 int
@@ -333,6 +358,9 @@ archive_file(const struct op *op, const char *path, const char *name, struct arc
 		a.writer = writer;
 		a.fanout = fanout;
 		rc = run(&a, err);
+		if (a.source.kind == OBJECT_TIMELINE_HISTORY &&
+		    (rc == 0 || rc == ERR_CONFLICT)) /* taken, by us or by another */
+			histories_remember(op, a.source.sysid, a.source.file_name);
 		for (size_t i = 0; i < fanout->n; i++)
 			if (fanout->targets[i].failed && fanout->targets[i].repo != NULL)
 				log_err(op->log, LOG_WARN, &fanout->targets[i].err);

@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/fs.h"
+#include "base/str.h"
 #include "pg/label.h"
 #include "pg/timeline.h"
 #include "pg/wal_walker.h"
@@ -88,8 +89,34 @@ archive_source_close(struct archive_source *s)
 	s->fd = -1;
 }
 
+bool
+archive_source_is_in(const struct archive_source *s, const char *pgdata)
+{
+	FREE_AUTO char *path = str_printf("%s/pg_wal/%s", pgdata, s->file_name);
+	struct stat ours, there;
+
+	return path != NULL && fstat(s->fd, &ours) == 0 && stat(path, &there) == 0 && ours.st_dev == there.st_dev &&
+	       ours.st_ino == there.st_ino;
+}
+
+int
+archive_source_fits(struct archive_source *s, uint32_t segment_size, struct err *err)
+{
+	if (archive_source_is_segment(s) && s->segment_size != segment_size)
+		return err_set(err, ERR_CORRUPT, 0, "'%s' says that segments have %u bytes, the cluster's have %u", s->path,
+		    s->segment_size, segment_size);
+	if (s->kind == OBJECT_WAL && s->size != segment_size)
+		return err_set(err, ERR_CORRUPT, 0, "'%s' has %llu bytes, a segment has %u", s->path,
+		    (unsigned long long)s->size, segment_size);
+	if (s->name.kind != WAL_NAME_HISTORY && !wal_name_fits(&s->name, segment_size))
+		return err_set(err, ERR_CONFIG, 0, "'%s' cannot be a segment of %u bytes", s->file_name, segment_size);
+	s->segment_size = segment_size;
+	return 0;
+}
+
 /* Where the bytes of one pass go. */
 struct pass {
+	bool as_is;                /* nothing is checked: neither of the next two */
 	struct wal_walker *walker; /* segments */
 	struct buf small;          /* the other files */
 	struct content_id *content;
@@ -110,8 +137,12 @@ next_room(const struct pass *p, uint8_t *spare, uint8_t **at, size_t *room, stru
 static int
 feed(struct pass *p, const void *data, size_t len, struct err *err)
 {
-	int rc = p->walker != NULL ? wal_walker_feed(p->walker, data, len, err) : buf_append(&p->small, data, len, err);
+	int rc = 0;
 
+	if (p->walker != NULL)
+		rc = wal_walker_feed(p->walker, data, len, err);
+	else if (!p->as_is)
+		rc = buf_append(&p->small, data, len, err);
 	content_id_update(p->content, data, len);
 	if (rc == 0 && p->object != NULL)
 		object_writer_filled(p->object, len);
@@ -176,24 +207,38 @@ start_walk(const struct archive_source *s, struct wal_walker **walker, struct er
 	return wal_walker_new(walker, &o, err);
 }
 
-int
-archive_source_pass(struct archive_source *s, const struct secret *comparison, struct object_writer *object, struct err *err)
+static int
+pass(struct archive_source *s, const struct secret *comparison, struct object_writer *object, bool as_is, struct err *err)
 {
 	WAL_WALKER_AUTO struct wal_walker *walker = NULL;
 	CONTENT_ID_AUTO struct content_id *content = NULL;
-	struct pass p = {.object = object, .small = {.max = SMALL_FILE_MAX}};
+	struct pass p = {.as_is = as_is, .object = object, .small = {.max = SMALL_FILE_MAX}};
 	int rc = content_id_new(&content, comparison->bytes, err);
 
-	if (rc == 0 && archive_source_is_segment(s))
+	if (rc == 0 && !as_is && archive_source_is_segment(s))
 		rc = start_walk(s, &walker, err);
 	p.walker = walker;
 	p.content = content;
 	if (rc == 0)
 		rc = read_through(s, &p, err);
-	if (rc == 0)
-		rc = walker != NULL ? wal_walker_finish(walker, &s->summary, err) : check_small(s, &p, err);
+	if (rc == 0 && walker != NULL)
+		rc = wal_walker_finish(walker, &s->summary, err);
+	else if (rc == 0 && !as_is)
+		rc = check_small(s, &p, err);
 	buf_free(&p.small);
 	if (rc == 0)
 		content_id_final(content, s->content_id);
 	return rc;
+}
+
+int
+archive_source_pass(struct archive_source *s, const struct secret *comparison, struct object_writer *object, struct err *err)
+{
+	return pass(s, comparison, object, false, err);
+}
+
+int
+archive_source_digest(struct archive_source *s, const struct secret *comparison, struct object_writer *object, struct err *err)
+{
+	return pass(s, comparison, object, true, err);
 }

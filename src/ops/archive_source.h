@@ -33,8 +33,18 @@ bool archive_source_is_segment(const struct archive_source *s);
 int archive_source_open(struct archive_source *s, const char *path, const char *name, struct err *err);
 void archive_source_close(struct archive_source *s);
 
+/* Is it the file that the server of this data directory has under its name? Then it is that server's, whatever stands in it. */
+bool archive_source_is_in(const struct archive_source *s, const char *pgdata);
+
+/* Size and name as the cluster's segment size demands; then the source has it. ERR_CORRUPT or ERR_CONFIG when not. */
+int archive_source_fits(struct archive_source *s, uint32_t segment_size, struct err *err);
+
 /* One pass. object may be NULL: then only checks and digests happen. */
 int archive_source_pass(
+    struct archive_source *s, const struct secret *comparison, struct object_writer *object, struct err *err);
+
+/* The same without a look at what the bytes are: content_id alone is known then. */
+int archive_source_digest(
     struct archive_source *s, const struct secret *comparison, struct object_writer *object, struct err *err);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "ops/backup_wal.h"
 #include "ops/owner.h"
+#include "ops/stop.h"
 
 #define CONFIG_PIECE ((size_t)64 << 10)
 #define CONFIG_FILE_MAX ((uint64_t)64 << 20) /* a file of settings that is larger is none */
@@ -332,7 +333,11 @@ backup_run(const struct op *op, const struct backup_options *o, struct backup_re
 	b->op = op;
 	b->options = o;
 	b->result = result;
-	rc = op_need_pgdata(op, err);
+	rc = stop_check(op, NULL, err);
+	if (rc < 0)
+		(void)err_wrap(err, "a backup needs its WAL archived");
+	if (rc == 0)
+		rc = op_need_pgdata(op, err);
 	if (rc == 0)
 		rc = owner_of(&owner, op->cluster->pgdata, err);
 	if (rc == 0)

@@ -14,6 +14,8 @@ backup_server_close(struct backup_server *s)
 	for (size_t i = 0; i < s->n_files; i++)
 		free(s->files[i].path);
 	free(s->files);
+	for (size_t i = 0; i < s->n_own; i++)
+		free(s->own[i].path);
 	*s = (struct backup_server){0};
 }
 
@@ -56,6 +58,35 @@ add_file(struct backup_server *s, const char *path, const char *setting, struct 
 	return 0;
 }
 
+/* A file in PGDATA that a setting names: remembered unless it is the one that the server takes without a word. */
+static int
+note_own(struct backup_server *s, const char *path, const char *setting, const char *usual, struct err *err)
+{
+	FREE_AUTO char *real = NULL;
+	const char *relative;
+	char *copy;
+
+	if (path[0] != '/' || fs_real_path(path, &real, NULL) < 0 || !fs_is_inside(real, s->pgdata))
+		return 0;
+	relative = real + strlen(s->pgdata) + 1;
+	if (strcmp(relative, usual) == 0)
+		return 0;
+	copy = strdup(relative);
+	if (copy == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a path");
+	s->own[s->n_own++] = (struct backup_file){copy, setting};
+	return 0;
+}
+
+const char *
+backup_server_setting(const struct backup_server *s, const char *path)
+{
+	for (size_t i = 0; i < s->n_own; i++)
+		if (strcmp(s->own[i].path, path) == 0)
+			return s->own[i].setting;
+	return "";
+}
+
 /* What Debian's postgresql-common keeps beside postgresql.conf: without these pg_ctlcluster does not know the cluster. */
 static int
 add_siblings(struct backup_server *s, const char *config_file, struct err *err)
@@ -84,16 +115,21 @@ by_name(const void *a, const void *b)
 static int
 find_files(struct backup_server *s, struct err *err)
 {
-	static const char *const named[] = {"config_file", "hba_file", "ident_file"};
+	static const struct {
+		const char *setting, *usual;
+	} named[BACKUP_SETTINGS] = {
+	    {"config_file", "postgresql.conf"}, {"hba_file", "pg_hba.conf"}, {"ident_file", "pg_ident.conf"}};
 	PG_ROWS_AUTO struct pg_rows *rows = NULL;
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(named); i++) {
 		FREE_AUTO char *path = NULL;
 
-		rc = setting(s, named[i], &path, err);
+		rc = setting(s, named[i].setting, &path, err);
 		if (rc == 0)
-			rc = add_file(s, path, named[i], err);
+			rc = add_file(s, path, named[i].setting, err);
+		if (rc == 0)
+			rc = note_own(s, path, named[i].setting, named[i].usual, err);
 		if (rc == 0 && i == 0)
 			rc = add_siblings(s, path, err);
 	}

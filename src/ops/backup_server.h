@@ -14,6 +14,8 @@ struct backup_file {
 	const char *setting; /* that names it: config_file, hba_file, ident_file; "" for included ones */
 };
 
+#define BACKUP_SETTINGS 3
+
 struct backup_server {
 	struct pg_connection *sql;
 	struct control control;
@@ -22,6 +24,8 @@ struct backup_server {
 	char *pgdata;              /* real path */
 	struct backup_file *files; /* configuration outside PGDATA, sorted by path, each once */
 	size_t n_files;
+	struct backup_file own[BACKUP_SETTINGS]; /* in PGDATA, relative to it, where the server would not look by itself */
+	size_t n_own;
 };
 
 /*
@@ -30,6 +34,9 @@ struct backup_server {
  */
 int backup_server_open(struct backup_server *out, const struct op *op, struct err *err);
 void backup_server_close(struct backup_server *s);
+
+/* The setting that names this file of PGDATA (a relative path) to the server; "" for all that need none. */
+const char *backup_server_setting(const struct backup_server *s, const char *path);
 
 /* A position that nothing in the data directory is beyond at this moment; 0 when the server does not say. */
 lsn_t backup_server_position(struct backup_server *s);

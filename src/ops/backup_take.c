@@ -79,6 +79,7 @@ backup_file_begin(struct backup *b, enum manifest_kind kind, const char *path, m
 	e->mtime_s = mtime_s;
 	e->size = 0;
 	e->n_runs = 0;
+	e->setting[0] = '\0';
 	b->crc = CRC32C_INIT;
 	b->left_out = false;
 	if (path != e->path && strlen(path) >= sizeof(e->path))
@@ -245,7 +246,8 @@ on_file_begin(const struct tar_entry *entry, void *arg, struct err *err)
 		return rc;
 	b->left_out = is_ours(b->entry.path);
 	backup_pages_begin(&b->pages, b->entry.path);
-	return 0;
+	return str_copy(
+	    b->entry.setting, sizeof(b->entry.setting), backup_server_setting(&b->server, b->entry.path), "setting", err);
 }
 
 static int

@@ -3,9 +3,15 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
+#include "ops/backup_primary.h"
 #include "pg/timeline.h"
 #include "pg/wal_join.h"
 #include "repo/wal_object.h"
+
+#define REMEDY_IDLE                                                                                                            \
+	"an idle one fills none: set primary-conninfo in [cluster:NAME], archive_timeout on the primary, or SELECT "           \
+	"pg_switch_wal() "                                                                                                     \
+	"there"
 
 /* How far one repository is. */
 struct progress_of {
@@ -24,6 +30,8 @@ struct waiter {
 	struct progress_of *of; /* by target */
 	char missing[WAL_NAME_MAX];
 	const char *where; /* the repository that misses it */
+	bool closed;       /* by the primary, for a standby's backup */
+	bool promoted;     /* the standby was, since its backup ended */
 };
 
 static int
@@ -143,6 +151,32 @@ look_at_all(struct waiter *w)
 	return waiting;
 }
 
+/* A standby's backup: what the primary has to do, and whether there still is one. */
+static void
+look_at_primary(struct waiter *w, struct deadline *end)
+{
+	const struct op *op = w->b->op;
+	struct err why;
+
+	if (!w->b->server.in_recovery || w->promoted)
+		return;
+	if (!backup_primary_is_elsewhere(&w->b->server)) {
+		w->promoted = true;
+		if (deadline_left_ms(*end) > BACKUP_WAL_PROMOTED_MS)
+			*end = deadline_in_ms(BACKUP_WAL_PROMOTED_MS);
+		log_write(op->log, LOG_WARN,
+		    "the standby was promoted before WAL segment %s was archived: the old primary may archive it yet",
+		    w->missing);
+		return;
+	}
+	if (w->closed || op->cluster->primary_conninfo[0] == '\0')
+		return;
+	if (backup_primary_close(op, w->head->sysid, w->last, w->head->segment_size, &why) < 0)
+		log_err(op->log, LOG_WARN, &why);
+	else
+		w->closed = true;
+}
+
 static void
 tell(struct waiter *w)
 {
@@ -151,7 +185,8 @@ tell(struct waiter *w)
 
 	log_write(log, LOG_INFO, "waiting for WAL segment %s to be archived in repository '%s'", w->missing, w->where);
 	if (w->b->server.in_recovery) {
-		log_write(log, LOG_INFO, "the primary has to fill it; on an idle primary: SELECT pg_switch_wal()");
+		if (!w->closed && !w->promoted)
+			log_write(log, LOG_INFO, "the primary has to fill and archive it; " REMEDY_IDLE);
 		return;
 	}
 	backup_server_archiver(&w->b->server, failed, sizeof(failed));
@@ -181,8 +216,11 @@ give_up(struct waiter *w)
 				err_set(&why, ERR_RETRY, 0, "WAL segment %s, which the backup needs, was not archived in time",
 				    w->missing);
 		}
-		if (w->b->server.in_recovery)
-			err_hint(&why, "the primary has to fill and archive it: SELECT pg_switch_wal() there");
+		if (w->promoted)
+			err_hint(
+			    &why, "the standby was promoted, and the old primary has not archived it: take another backup");
+		else if (w->b->server.in_recovery)
+			err_hint(&why, "the primary has to fill and archive it; " REMEDY_IDLE);
 		else
 			err_hint(&why, "%s", failed[0] != '\0' ? failed : "see pg_stat_archiver and the server's log");
 		fanout_fail(f, i, &why);
@@ -195,11 +233,16 @@ wait_for_all(struct waiter *w, struct err *err)
 {
 	const struct backup_options *o = w->b->options;
 	struct deadline end = deadline_in_ms(o->wal_timeout_ms > 0 ? o->wal_timeout_ms : BACKUP_WAL_TIMEOUT_MS);
-	struct deadline next_word = deadline_in_ms(BACKUP_WAL_TELL_MS);
+	struct deadline next_word = deadline_in_ms(BACKUP_WAL_TELL_MS), next_look = deadline_in_ms(0);
 	int64_t pause = BACKUP_WAL_POLL_MS / 16; /* an archiver that is not behind is done in a moment */
 
 	while (look_at_all(w)) {
 		int rc = backup_interrupted(w->b, err);
+
+		if (rc == 0 && deadline_passed(next_look)) {
+			look_at_primary(w, &end);
+			next_look = deadline_in_ms(BACKUP_WAL_TELL_MS);
+		}
 
 		if (rc < 0)
 			return rc;

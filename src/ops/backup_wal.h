@@ -9,6 +9,7 @@
 
 #define BACKUP_WAL_POLL_MS 200 /* once it has waited for a while */
 #define BACKUP_WAL_TELL_MS 5000
+#define BACKUP_WAL_PROMOTED_MS 30000 /* for a segment whose primary may be gone */
 
 /*
  * Repositories that do not have the WAL in time, or where it is damaged, fail in the fan-out. ERR_RETRY when that leaves none,

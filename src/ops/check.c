@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 
+#include "base/clock.h"
 #include "ops/check_work.h"
 
 const char *
@@ -77,6 +78,20 @@ check_host(struct check *c)
 		check_add(c, CHECK_NOTE, "retention", "", "set [retention] window", "no [retention]: nothing is ever deleted");
 }
 
+/* A decision, and so no failure at first; but the server's disk fills while nobody remembers it. */
+static void
+check_stopped(struct check *c)
+{
+	int64_t age = (clock_now_us() - c->info.stop.time_us) / 1000000;
+	char text[DECISION_TEXT];
+
+	if (!c->info.stopped)
+		return;
+	decision_describe(&c->info.stop, text);
+	check_add(c, age > c->op->config->archive_max_age_ms / 1000 ? CHECK_CRITICAL : CHECK_WARNING, "stopped", "",
+	    "pgcairn start, before pg_wal fills its disk", "archiving from this host is stopped %s", text);
+}
+
 int
 check_run(const struct op *op, const struct check_options *o, struct check_result *result, struct err *err)
 {
@@ -86,6 +101,7 @@ check_run(const struct op *op, const struct check_options *o, struct check_resul
 
 	if (rc == 0) {
 		check_host(&c);
+		check_stopped(&c);
 		check_repositories(&c);
 		check_server(&c);
 		if (c.failed)

@@ -108,13 +108,16 @@ check_backups(struct check *c, const struct info_repository *r)
 		    "the newest backup, %s, lacks WAL and cannot be restored from here alone", newest->label);
 }
 
-/* A gap in front of the newest backup spoils what is older; one behind it spoils what is to come. */
+/* A gap in front of the newest backup spoils what is older; one behind it spoils what is to come. One of a system that was
+ * upgraded since lies in front of whatever came after. */
 static bool
 is_behind_newest(const struct info_repository *r, const struct wal_gap *g)
 {
 	const struct backup_entry *newest = info_newest_backup(r);
 	struct wal_name name;
 
+	if (newest != NULL && newest->head.sysid != g->sysid)
+		return false;
 	return newest == NULL || !wal_name_parse(g->first, &name) ||
 	       wal_name_segno(&name, newest->head.segment_size) >= newest->head.start_lsn / newest->head.segment_size;
 }
@@ -125,7 +128,11 @@ check_wal(struct check *c, const struct info_repository *r)
 	for (size_t i = 0; i < r->windows.n_gaps; i++) {
 		const struct wal_gap *g = &r->windows.gaps[i];
 
-		check_add(c, is_behind_newest(r, g) ? CHECK_CRITICAL : CHECK_WARNING, "gap", r->config->name,
+		check_add(c,
+		    is_behind_newest(r, g) ? CHECK_CRITICAL
+		    : g->recorded          ? CHECK_NOTE
+					   : CHECK_WARNING,
+		    "gap", r->config->name,
 		    "copy the segments from a repository that has them, or take a new backup: recovery cannot cross the gap",
 		    "timeline %" PRIu32 ", %s: %s", g->timeline, g->first, g->what);
 	}

@@ -9,7 +9,9 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "ops/histories.h"
 #include "pg/control.h"
+#include "repo/gap.h"
 #include "repo/stored.h"
 
 #define TEMPORARY                                                                                                              \
@@ -25,6 +27,8 @@ struct fetch {
 	struct session *session;
 	uint64_t sysid;
 	char temporary[4096];
+	bool given_up; /* a repository that misses it has it as a gap */
+	struct gap_record gap;
 };
 
 static bool
@@ -146,6 +150,25 @@ kind_of(const struct wal_name *n)
 	return kinds[n->kind];
 }
 
+/* A segment that is missing here: because it was given up? 0 when that is answered. */
+static int
+look_for_gap(struct fetch *f, struct repository *r, struct err *err)
+{
+	GAP_SET_AUTO struct gap_set set = {0};
+	int rc;
+
+	if (f->name.kind != WAL_NAME_SEGMENT)
+		return 0;
+	rc = gap_set_read(&set, r, f->sysid, &f->name, err);
+	if (rc == 0 && set.n == 0) /* a directory that was unmounted meanwhile looks empty */
+		rc = repository_confirm(r, err);
+	if (rc == 0 && set.n > 0) {
+		f->given_up = true;
+		f->gap = set.list[0];
+	}
+	return rc;
+}
+
 static int
 ask(struct fetch *f, const struct config_repository *c, const char *path, struct err *err)
 {
@@ -153,9 +176,10 @@ ask(struct fetch *f, const struct config_repository *c, const char *path, struct
 	REPOSITORY_AUTO struct repository *r = NULL;
 	STORED_AUTO struct stored *s = NULL;
 	char relative[OBJECT_NAME_MAX];
+	struct err why;
 	int rc;
 
-	if (f->session != NULL && known == NULL) {
+	if (f->session != NULL && known == NULL && !f->options->lives_on) {
 		err_set(err, ERR_CONFIG, 0, "repository '%s' was not there when this recovery was planned", c->name);
 		return err_hint(err, "restore again, or leave it out by --without-repository %s in restore_command", c->name);
 	}
@@ -167,6 +191,13 @@ ask(struct fetch *f, const struct config_repository *c, const char *path, struct
 		rc = layout_wal(relative, f->sysid, &f->name, err);
 	if (rc == 0)
 		rc = stored_open(&s, r, relative, kind_of(&f->name), err);
+	if (rc == ERR_NOT_FOUND) {
+		int gap = look_for_gap(f, r, &why);
+
+		if (gap < 0)
+			*err = why;
+		return gap < 0 ? gap : rc;
+	}
 	if (rc < 0)
 		return rc;
 	rc = deliver(f, s, path, err);
@@ -183,10 +214,26 @@ explain(struct fetch *f, const struct config_repository *c, struct err *err)
 {
 	const struct session_repository *known = session_repository(f->session, c->name);
 
+	if (err->kind == ERR_CORRUPT || err->kind == ERR_AUTH) { /* it did answer */
+		err_hint(err, "pgcairn verify names what is damaged");
+		return;
+	}
 	err->hint[0] = '\0';
 	err_hint(err, "if the repository is gone for good: add --without-repository %s to restore_command%s%s", c->name,
 	    known != NULL && known->newest[0] != '\0' ? "; it was known to hold WAL up to " : "",
 	    known != NULL ? known->newest : "");
+}
+
+static int
+refuse_gap(const struct fetch *f, struct err *err)
+{
+	char why[DECISION_TEXT];
+
+	decision_describe(&f->gap.decision, why);
+	err_set(err, ERR_REFUSED, 0, "no repository has it, and it is a recorded gap %s", why);
+	return err_hint(err,
+	    "recovery cannot cross it: take a target before it or a backup behind it (pgcairn info); a good copy "
+	    "that is archived under the name closes the gap");
 }
 
 /*
@@ -231,29 +278,23 @@ ask_all(struct fetch *f, const char *path, struct err *err)
 		*err = doubt;
 		return doubt.kind;
 	}
-	return err_set(err, ERR_NOT_FOUND, 0, "no repository has it");
+	return f->given_up ? refuse_gap(f, err) : err_set(err, ERR_NOT_FOUND, 0, "no repository has it");
 }
 
-/* Which cluster recovers here: the session says it, else pg_control of the current directory, where the server runs us. */
-static int
-find_sysid(struct fetch *f, struct err *err)
+int
+fetch_find_sysid(const struct op *op, uint64_t *sysid, struct err *err)
 {
 	struct control control;
-	int rc;
+	int rc = control_read_pgdata(".", &control, err);
 
-	if (f->session != NULL) {
-		f->sysid = f->session->sysid;
-		return 0;
-	}
-	rc = control_read_pgdata(".", &control, err);
-	if (rc == ERR_NOT_FOUND && f->op->cluster->pgdata != NULL)
-		rc = control_read_pgdata(f->op->cluster->pgdata, &control, err);
+	if (rc == ERR_NOT_FOUND && op->cluster->pgdata != NULL)
+		rc = control_read_pgdata(op->cluster->pgdata, &control, err);
 	if (rc < 0) {
-		rc = err->kind == ERR_NOT_FOUND ? ERR_CONFIG : err->kind;
+		rc = err->kind == ERR_NOT_FOUND || err->kind == ERR_REFUSED ? ERR_CONFIG : err->kind;
 		err->kind = rc;
 		return err_hint(err, "run it as restore_command, or with --session FILE");
 	}
-	f->sysid = control.sysid;
+	*sysid = control.sysid;
 	return 0;
 }
 
@@ -279,7 +320,10 @@ prepare(struct fetch *f, const char *name, const char *path, struct err *err)
 		if (rc == ERR_NOT_FOUND) /* removed when an earlier recovery ended: the identity has to do */
 			rc = 0;
 	}
-	return rc < 0 ? rc : find_sysid(f, err);
+	if (rc < 0 || f->session == NULL)
+		return rc < 0 ? rc : fetch_find_sysid(f->op, &f->sysid, err);
+	f->sysid = f->session->sysid;
+	return 0;
 }
 
 static int
@@ -304,32 +348,18 @@ fetch_temporary_name(char *out, size_t size, const char *path)
 	return n < 0 || (size_t)n >= size ? ERR_CONFIG : 0;
 }
 
-/* Where this host remembers a history file; NULL when memory is out. */
-static char *
-history_mark(const struct op *op, const char *name)
-{
-	return str_printf("%s/histories/%s/%s", op->config->state_directory, op->cluster->name, name);
-}
-
-bool
-fetch_knows_history(const struct op *op, const char *name)
-{
-	FREE_AUTO char *mark = history_mark(op, name);
-
-	return mark == NULL || access(mark, F_OK) == 0 || errno != ENOENT;
-}
-
-/* Best effort: a host that restores may have no state directory. */
+/* A repository that is left out may have had a timeline that the others know nothing of. */
 static void
-remember_history(const struct op *op, const char *name)
+note_history(const struct fetch *f, const char *name, int rc)
 {
-	FREE_AUTO char *mark = history_mark(op, name);
-	FREE_AUTO char *dir = str_printf("%s/histories/%s", op->config->state_directory, op->cluster->name);
-
-	if (mark == NULL || dir == NULL || access(mark, F_OK) == 0 || access(op->config->state_directory, W_OK) < 0)
-		return;
-	if (fs_make_dirs(dir, 0700, NULL) == 0)
-		(void)fs_write_file(mark, "", 0, 0600, FS_CREATE_ONLY, NULL);
+	if (rc == 0)
+		histories_remember(f->op, f->sysid, name);
+	else if (rc == ERR_NOT_FOUND && f->name.timeline > 1 && histories_know(f->op, f->sysid, name))
+		log_write(f->op->log, LOG_WARN,
+		    "this host has seen timeline %u in a repository, and those that are asked now do not have it: its number "
+		    "may be "
+		    "taken again",
+		    f->name.timeline);
 }
 
 int
@@ -342,8 +372,8 @@ fetch_file(const struct op *op, const struct fetch_options *o, const char *name,
 		rc = err_set(err, ERR_NOT_FOUND, 0, "timeline 1 has no history");
 	if (rc == 0)
 		rc = fetch_with_patience(&f, path, err);
-	if (rc == 0 && f.name.kind == WAL_NAME_HISTORY)
-		remember_history(op, name);
+	if (f.name.kind == WAL_NAME_HISTORY)
+		note_history(&f, name, rc);
 	keyring_free(f.ring);
 	session_free(f.session);
 	return rc < 0 ? err_wrap(err, "fetch %s", name) : 0;

@@ -16,16 +16,19 @@ struct fetch_options {
 	size_t n_only;
 	const char *const *without; /* names to leave out */
 	size_t n_without;
+	bool lives_on;    /* a standby: repositories may have been added since its session was written */
 	int64_t retry_ms; /* how long passing troubles may be waited out, in all */
 };
 
 /* Where the bytes lie until they are verified: at most one such file is ever left behind, and the next try replaces it. */
 int fetch_temporary_name(char *out, size_t size, const char *path);
 
-int fetch_file(const struct op *op, const struct fetch_options *o, const char *name, const char *path, struct err *err);
+/* Which cluster recovers in the current directory, else in the configured pgdata, by its pg_control. */
+int fetch_find_sysid(const struct op *op, uint64_t *sysid, struct err *err);
 
-/* This host has seen that history file in a repository: its timeline is taken, whatever can be asked now. */
-bool fetch_knows_history(const struct op *op, const char *name);
+/* ERR_REFUSED: all have answered that the segment is missing, and somebody gave it up (pgcairn gap): to call it missing would
+ * end a recovery there silently, with what lies behind it lost. */
+int fetch_file(const struct op *op, const struct fetch_options *o, const char *name, const char *path, struct err *err);
 
 /* Is this repository to be asked? Also refuses names that the configuration does not have, as ERR_CONFIG. */
 int fetch_selected(

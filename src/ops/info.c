@@ -1,6 +1,7 @@
 #include "ops/info.h"
 
 #include "base/str.h"
+#include "ops/stop.h"
 
 const char *
 info_state_name(enum info_state state)
@@ -142,6 +143,7 @@ info_collect(const struct op *op, struct info *out, struct err *err)
 {
 	const struct config *cfg = op->config;
 	INFO_AUTO struct info info = {0};
+	struct err why;
 
 	info.repositories = calloc(cfg->n_repositories + 1, sizeof(*info.repositories));
 	if (info.repositories == NULL)
@@ -162,6 +164,7 @@ info_collect(const struct op *op, struct info *out, struct err *err)
 		else
 			info.opened++;
 	}
+	info.stopped = stop_check(op, &info.stop, &why) == ERR_REFUSED;
 	*out = info;
 	info = (struct info){0};
 	return 0;

@@ -7,6 +7,7 @@
 
 #include "ops/op.h"
 #include "ops/windows.h"
+#include "repo/decision.h"
 
 enum info_state {
 	INFO_OK,
@@ -45,6 +46,8 @@ struct info {
 	struct info_repository *repositories; /* in the order of the configuration */
 	size_t n;
 	size_t opened;
+	bool stopped; /* archiving from this host, by stop */
+	struct decision stop;
 };
 
 /* ERR_NOMEM alone: what is wrong with a repository stands in its row. */

@@ -5,6 +5,7 @@
 
 #include "base/fs.h"
 #include "base/str.h"
+#include "ops/owner.h"
 
 #define PINS_MAX SIGNERS_MAX
 
@@ -289,6 +290,17 @@ op_open_keyring(const struct op *op, struct keyring **out, struct err *err)
 	if (rc < 0 && rc != ERR_NOT_FOUND)
 		return rc;
 	return keyring_new(out, id, err);
+}
+
+int
+op_become_owner(const struct op *op, struct err *err)
+{
+	struct owner owner;
+	int rc = op_need_pgdata(op, err);
+
+	if (rc == 0)
+		rc = owner_of(&owner, op->cluster->pgdata, err);
+	return rc < 0 ? rc : owner_become(&owner, err);
 }
 
 int

@@ -49,6 +49,9 @@ int op_open_writer(const struct op *op, struct writer **out, struct err *err);
 /* With the configured identity; a missing identity file is an empty ring, other trouble with it an error. */
 int op_open_keyring(const struct op *op, struct keyring **out, struct err *err);
 
+/* Started by root, go on as the owner of PGDATA: what is made in a repository must be the server's. Needs pgdata. */
+int op_become_owner(const struct op *op, struct err *err);
+
 /* ERR_CONFIG with a hint when the cluster has no pgdata. */
 int op_need_pgdata(const struct op *op, struct err *err);
 

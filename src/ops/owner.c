@@ -9,6 +9,8 @@
 #include "base/fs.h"
 #include "base/scope.h"
 
+#define GROUPS_MAX 256
+
 int
 owner_of(struct owner *out, const char *path, struct err *err)
 {
@@ -67,6 +69,37 @@ owner_make_parent(const struct owner *o, const char *file, mode_t mode, struct e
 		return 0;
 	*slash = '\0';
 	return owner_make_dirs(o, dir, mode, err);
+}
+
+static bool
+in_group(const struct owner *o, gid_t group)
+{
+	const struct passwd *pw = getpwuid(o->uid);
+	gid_t groups[GROUPS_MAX];
+	int n = GROUPS_MAX;
+
+	if (o->gid == group)
+		return true;
+	if (pw == NULL || getgrouplist(pw->pw_name, o->gid, groups, &n) < 0)
+		return false;
+	for (int i = 0; i < n; i++)
+		if (groups[i] == group)
+			return true;
+	return false;
+}
+
+bool
+owner_can_read(const struct owner *o, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return false;
+	if (o->uid == 0)
+		return true;
+	if (st.st_uid == o->uid)
+		return (st.st_mode & S_IRUSR) != 0;
+	return (st.st_mode & (in_group(o, st.st_gid) ? S_IRGRP : S_IROTH)) != 0;
 }
 
 int

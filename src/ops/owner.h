@@ -5,6 +5,7 @@
 #ifndef PGCAIRN_OPS_OWNER_H
 #define PGCAIRN_OPS_OWNER_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -19,6 +20,9 @@ int owner_of(struct owner *out, const char *path, struct err *err);
 /* Make the directory where it is missing; started by root, give every directory made now to the owner. */
 int owner_make_dirs(const struct owner *o, const char *path, mode_t mode, struct err *err);
 int owner_make_parent(const struct owner *o, const char *file, mode_t mode, struct err *err);
+
+/* By the file's mode; the directories above it are not looked at. */
+bool owner_can_read(const struct owner *o, const char *path);
 
 /* For root: become the owner for good. For anybody else: nothing, but ERR_AUTH unless it is the owner. */
 int owner_become(const struct owner *o, struct err *err);

@@ -67,7 +67,7 @@ int
 place_check(const struct op *op, const struct config_repository *c, bool *same_device, struct err *err)
 {
 	const char *pgdata = op->cluster->pgdata;
-	FREE_AUTO char *links = NULL, *path = NULL;
+	FREE_AUTO char *links = NULL, *path = NULL, *wal = NULL;
 	struct tablespaces t = {.pgdata = pgdata};
 	dev_t a, b;
 	int rc;
@@ -83,6 +83,9 @@ place_check(const struct op *op, const struct config_repository *c, bool *same_d
 	if (rc < 0 || pgdata == NULL)
 		return rc;
 	rc = apart(path, "repository", pgdata, "PGDATA", err);
+	wal = str_printf("%s/pg_wal", pgdata); /* often a link to a disk of its own */
+	if (rc == 0 && wal != NULL)
+		rc = apart(path, "repository", wal, "pg_wal", err);
 	links = str_printf("%s/pg_tblspc", pgdata);
 	if (rc == 0 && links != NULL)
 		rc = fs_list_dir(links, check_tablespace, &t, err);

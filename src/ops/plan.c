@@ -16,6 +16,7 @@ plan_free(struct plan *p)
 	free(p->sets);
 	free(p->repositories);
 	free(p->left_out);
+	free(p->others);
 	free(p);
 }
 
@@ -153,6 +154,10 @@ newest_sysid(const struct plan *p, const struct candidates *c)
 {
 	const struct repository *r = p->repositories[0];
 
+	/* one that was away during a pg_upgrade does not know of it */
+	for (size_t i = 1; i < p->n; i++)
+		if (p->repositories[i]->n_lineage > r->n_lineage)
+			r = p->repositories[i];
 	for (size_t i = r->n_lineage; i-- > 0;)
 		for (size_t k = 0; k < c->n; k++)
 			if (c->list[k]->head.sysid == r->lineage[i].sysid)
@@ -232,6 +237,8 @@ try_backup(struct plan *p, const struct plan_options *o, const struct backup_ent
 	}
 	if (rc == 0)
 		rc = target_prove(&o->target, h, p->chain, ring, &p->stop, too_early, err);
+	if (rc == 0)
+		rc = target_check_level(p->chain, h->start_lsn, &p->stop, ring, err);
 	if (rc == 0) {
 		p->backup = b;
 		p->backup_mask = mask_of(p, b);
@@ -265,6 +272,78 @@ choose_backup(struct plan *p, const struct plan_options *o, const struct candida
 	return rc;
 }
 
+/*
+ * For the end of a backup the backup's own timeline is the path: a newer one would only stand in the way. Which backup: the
+ * newest of this system on the path that would be followed otherwise.
+ */
+static int
+choose_own_path(struct plan *p, const struct plan_options *o, const struct candidates *c, uint64_t sysid, struct err *err)
+{
+	struct plan_options own = *o;
+	int rc = choose_path(p, o, c, sysid, err);
+
+	for (size_t i = 0; rc == 0 && i < c->n; i++)
+		if (c->list[i]->head.sysid == sysid && on_path(&p->path, &c->list[i]->head))
+			own.timeline = c->list[i]->head.stop_timeline;
+	if (rc < 0 || own.timeline == 0)
+		return rc;
+	timeline_history_free(&p->path);
+	return choose_path(p, &own, c, sysid, err);
+}
+
+/* Does the target lie on this timeline too, behind the fork? For a time that is so when anything was committed there before it.
+ */
+static int
+look_on(struct plan *p, const struct target *t, const struct wal_set_timeline *other, struct keyring *ring, struct err *err)
+{
+	WAL_CHAIN_AUTO struct wal_chain *chain = NULL;
+	lsn_t fork = timeline_fork(&p->path, &other->history);
+	struct plan_other *o = &p->others[p->n_others];
+	int rc;
+
+	if (fork == 0 || p->stop.lsn < fork || (t->kind == TARGET_LSN && t->lsn < fork))
+		return 0;
+	rc = wal_chain_build(&chain, p->repositories, p->n, p->wal, &other->history, fork, 0, err);
+	if (rc == ERR_NOT_FOUND) /* nothing of it is archived */
+		return 0;
+	if (rc == 0)
+		rc = target_search(t, chain, fork, ring, &o->found, err);
+	if (rc < 0 || !o->found.done || (t->kind == TARGET_TIME && !o->found.commits_first))
+		return rc;
+	/* the first that leads there: later ones share that part of it */
+	o->timeline = timeline_of_lsn(&other->history, o->found.record.lsn);
+	wal_chain_name(chain, o->found.link, o->segment);
+	for (size_t i = 0; i < p->n_others; i++)
+		if (p->others[i].timeline == o->timeline && p->others[i].found.record.lsn == o->found.record.lsn)
+			return 0;
+	p->n_others++;
+	return 0;
+}
+
+/* What is found here changes nothing about the plan: WAL of another timeline that cannot be read is no reason to fail. */
+static int
+find_others(struct plan *p, const struct op *op, const struct plan_options *o, const struct candidates *c, struct keyring *ring,
+    struct err *err)
+{
+	if (o->timeline != 0 || o->target.kind == TARGET_LATEST || o->target.kind == TARGET_IMMEDIATE)
+		return 0;
+	p->others = calloc(p->wal->n + 1, sizeof(*p->others));
+	if (p->others == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for timelines");
+	for (size_t i = p->wal->n; i-- > 0;) {
+		const struct wal_set_timeline *t = &p->wal->timelines[i];
+		struct err why = {0};
+
+		if (t->timeline == p->path.timeline || !t->known || !holds_backup(&t->history, c, p->wal->sysid))
+			continue;
+		if (look_on(p, &o->target, t, ring, &why) == 0)
+			continue;
+		err_wrap(&why, "timeline %u was not searched for the target", t->timeline);
+		log_err(op->log, LOG_WARN, &why);
+	}
+	return 0;
+}
+
 int
 plan_make(const struct op *op, const struct plan_options *o, struct keyring *ring, struct plan **out, struct err *err)
 {
@@ -282,17 +361,14 @@ plan_make(const struct op *op, const struct plan_options *o, struct keyring *rin
 		sysid = newest_sysid(p, &c);
 		rc = wal_set_load(&p->wal, p->repositories, p->n, sysid, err);
 	}
-	if (rc == 0 && o->target.kind == TARGET_IMMEDIATE && o->timeline == 0) {
-		/* the backup's own timeline: a newer one may have forked before it and would only stand in the way */
-		struct plan_options own = *o;
-
-		own.timeline = c.list[c.n - 1]->head.stop_timeline;
-		rc = choose_path(p, &own, &c, sysid, err);
-	} else if (rc == 0) {
+	if (rc == 0 && o->target.kind == TARGET_IMMEDIATE && o->timeline == 0)
+		rc = choose_own_path(p, o, &c, sysid, err);
+	else if (rc == 0)
 		rc = choose_path(p, o, &c, sysid, err);
-	}
 	if (rc == 0)
 		rc = choose_backup(p, o, &c, sysid, ring, err);
+	if (rc == 0)
+		rc = find_others(p, op, o, &c, ring, err);
 	free(c.list);
 	if (rc < 0)
 		return rc;

@@ -4,6 +4,8 @@
  *
  * The timeline is the newest whose path holds a backup, unless one is asked for. Of the backups on that path the newest is
  * taken from which the target can be reached; for a target before it, an older one.
+ *
+ * Timelines fork, and then a moment can lie on several: the plan follows one and names the others.
  */
 #ifndef PGCAIRN_OPS_PLAN_H
 #define PGCAIRN_OPS_PLAN_H
@@ -19,6 +21,13 @@ struct plan_options {
 	timeline_t timeline; /* 0: the newest */
 };
 
+/* Another timeline on which the target lies too, behind the place where it and the plan's path part. */
+struct plan_other {
+	timeline_t timeline; /* as --target-timeline would name it */
+	struct target_found found;
+	char segment[WAL_NAME_MAX];
+};
+
 struct plan {
 	struct repository **repositories; /* opened, all that were selected */
 	const char **left_out;            /* names of configured ones that were not */
@@ -30,6 +39,8 @@ struct plan {
 	struct timeline_history path;
 	struct wal_chain *chain; /* from the backup's start */
 	struct target_stop stop;
+	struct plan_other *others; /* none when a timeline was asked for */
+	size_t n_others;
 };
 
 /* ERR_REFUSED when no backup reaches the target, with the reason; ERR_IO with a hint when a selected repository does not open.

@@ -10,14 +10,14 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "ops/histories.h"
 #include "ops/owner.h"
 #include "ops/place.h"
 #include "ops/restore_config.h"
 #include "ops/restore_files.h"
 #include "ops/restore_settings.h"
+#include "ops/restore_standby.h"
 
-#define AUTO_CONF "postgresql.auto.conf"
-#define AUTO_CONF_MAX ((size_t)4 << 20)
 #define SPACE_RESERVE ((uint64_t)64 << 20)
 
 struct restore {
@@ -318,7 +318,7 @@ write_settings(struct restore *r, struct err *err)
 		rc = tablespace_map_write(&r->map, &map, err);
 	if (rc == 0 && r->map.n > 0)
 		rc = put_file(r, "tablespace_map", map.data, map.len, err);
-	return rc < 0 ? rc : put_file(r, "recovery.signal", "", 0, err);
+	return rc < 0 ? rc : put_file(r, r->o->standby ? "standby.signal" : "recovery.signal", "", 0, err);
 }
 
 /* For info and a later adoption: what this directory is. */
@@ -331,12 +331,16 @@ write_note(const struct restore *r, struct err *err)
 	int rc;
 
 	clock_format_utc(when, sizeof(when), clock_now_us());
-	target_describe(&r->o->plan.target, what, sizeof(what));
+	if (r->o->standby)
+		(void)snprintf(what, sizeof(what), "standby");
+	else
+		target_describe(&r->o->plan.target, what, sizeof(what));
 	if (json_object_set_new(o, "cluster", json_string(r->op->cluster->name)) < 0 ||
 	    json_object_set_new(o, "backup", json_string(r->plan->backup->label)) < 0 ||
 	    json_object_set_new(o, "target", json_string(what)) < 0 ||
 	    json_object_set_new(o, "restored", json_string(when)) < 0 ||
-	    json_object_set_new(o, "adopted", json_boolean(r->o->adopt)) < 0)
+	    json_object_set_new(o, "standby", json_boolean(r->o->standby)) < 0 ||
+	    json_object_set_new(o, "adopted", json_boolean(restore_is_member(r->o))) < 0)
 		return err_set(err, ERR_NOMEM, 0, "out of memory for a note");
 	rc = json_write(o, &text, err);
 	return rc < 0 ? rc : put_file(r, RESTORE_NOTE, text.data, text.len, err);
@@ -352,6 +356,21 @@ newest_of(const struct plan *p, size_t repository, char out[WAL_NAME_MAX])
 			wal_chain_name(p->chain, i, out);
 			return;
 		}
+}
+
+/* A standby may have to know one day, when a repository does not answer, which timelines are taken. */
+static void
+remember_timelines(const struct restore *r)
+{
+	for (size_t i = 0; i < r->plan->wal->n; i++) {
+		const struct wal_name name = {.kind = WAL_NAME_HISTORY, .timeline = r->plan->wal->timelines[i].timeline};
+		char text[WAL_NAME_MAX];
+
+		if (name.timeline == 1)
+			continue;
+		wal_name_format(text, &name);
+		histories_remember(r->op, r->plan->wal->sysid, text);
+	}
 }
 
 /* Every key that recovery can need, and by which ids it knows the repositories again. */
@@ -419,29 +438,13 @@ write_all(struct restore *r, struct err *err)
 		rc = write_settings(r, err);
 	if (rc == 0)
 		rc = write_session(r, err);
+	if (rc == 0 && r->o->standby)
+		remember_timelines(r);
 	if (rc == 0)
 		rc = write_note(r, err);
 	if (rc == 0)
 		rc = sync_dirs(r, err);
 	return rc < 0 ? rc : write_control(r, err);
-}
-
-static int
-fill_result(const struct restore *r, struct restore_result *result, struct err *err)
-{
-	const struct plan *p = r->plan;
-	const struct manifest_head *h = &p->backup->head;
-	int rc = str_copy(result->label, sizeof(result->label), p->backup->label, "label", err);
-
-	result->size = h->size;
-	result->files = h->files;
-	result->bad_pages = h->bad_pages;
-	result->timeline = p->path.timeline;
-	result->stop = p->stop;
-	result->segments = plan_segments(p);
-	wal_chain_name(p->chain, 0, result->first_segment);
-	wal_chain_name(p->chain, p->stop.link, result->last_segment);
-	return rc < 0 ? rc : restore_start_command(r->o->pgdata, h->major, &r->entries, &result->start_command, err);
 }
 
 /* An interrupted restore is what most often lies there: pg_control comes last. */
@@ -455,6 +458,19 @@ require_empty_target(const struct restore *r, struct err *err)
 		err->hint[0] = '\0';
 		err_hint(err, "a restore that did not finish lies there; it does not start: remove it and restore again");
 	}
+	return rc;
+}
+
+static int
+check_standby(const struct restore *r, struct restore_result *result, struct err *err)
+{
+	struct owner owner;
+	int rc = restore_standby_check(r->plan, err);
+
+	if (rc == 0)
+		rc = find_owner(r, &owner, err);
+	if (rc == 0)
+		restore_standby_tell(r->op, r->plan, &owner, r->o->primary_conninfo != NULL, &result->reads_later_wal);
 	return rc;
 }
 
@@ -476,10 +492,14 @@ run(struct restore *r, struct restore_result *result, struct err *err)
 	if (rc == 0)
 		rc = map_tablespaces(r, err);
 	if (rc == 0)
-		rc = fill_result(r, result, err);
-	if (rc < 0 || r->o->dry_run)
-		return rc;
-	return write_all(r, err);
+		rc = restore_start_command(r->o->pgdata, r->plan->backup->head.major, &r->entries, &result->start_command, err);
+	if (rc == 0 && r->o->standby)
+		rc = check_standby(r, result, err);
+	if (rc == 0 && !r->o->dry_run)
+		rc = write_all(r, err);
+	if (rc == 0)
+		result->plan = STEAL(r->plan);
+	return rc;
 }
 
 int
@@ -504,6 +524,7 @@ restore_run(const struct op *op, const struct restore_options *o, struct restore
 void
 restore_result_free(struct restore_result *r)
 {
+	plan_free(r->plan);
 	free(r->start_command);
-	r->start_command = NULL;
+	*r = (struct restore_result){0};
 }

@@ -26,6 +26,8 @@ struct restore_options {
 	struct plan_options plan;
 	enum target_action action; /* default: promote for latest, else pause */
 	bool adopt;
+	bool standby;                 /* follows the primary: no target, archiving as in the original */
+	const char *primary_conninfo; /* for a standby that streams; NULL: as the original's configuration says */
 	bool dry_run;
 	const struct tablespace_mapping *tablespaces;
 	size_t n_tablespaces;
@@ -35,15 +37,17 @@ struct restore_options {
 };
 
 struct restore_result {
-	char label[LAYOUT_LABEL_MAX];
-	uint64_t size, files; /* of the backup */
-	size_t segments;      /* of WAL to replay */
-	char first_segment[WAL_NAME_MAX], last_segment[WAL_NAME_MAX];
-	timeline_t timeline;
-	struct target_stop stop;
-	uint64_t bad_pages;
-	char *start_command; /* owned */
+	struct plan *plan;    /* owned; NULL after an error */
+	bool reads_later_wal; /* a standby's: its user can read the identity, which WAL of a later epoch needs */
+	char *start_command;  /* owned */
 };
+
+/* Does the result belong to the cluster, so that it archives, or is it a copy? */
+static inline bool
+restore_is_member(const struct restore_options *o)
+{
+	return o->adopt || o->standby;
+}
 
 int restore_run(const struct op *op, const struct restore_options *o, struct restore_result *result, struct err *err);
 void restore_result_free(struct restore_result *r);

@@ -91,17 +91,23 @@ restore_start_command(const char *pgdata, unsigned major, const struct restore_e
 	FREE_AUTO char *dir = str_shell_quote(pgdata), *log = NULL, *quoted = NULL,
 		       *log_path = str_printf("%s/startup.log", pgdata);
 	BUF_AUTO struct buf overrides = {0};
-	char pg_ctl[64], value[PATH_MAX];
+	char pg_ctl[64], path[PATH_MAX];
 	int rc = 0;
 
 	pg_ctl_path(major, pg_ctl, sizeof(pg_ctl));
 	for (size_t i = 0; rc == 0 && i < e->n; i++) {
 		const struct restore_entry *one = &e->list[i];
 
-		if (one->kind != MANIFEST_CONFIG || one->setting[0] == '\0')
+		FREE_AUTO char *value = NULL;
+
+		if (one->setting[0] == '\0' || restore_skips(one))
 			continue;
-		(void)snprintf(value, sizeof(value), "%s/" RESTORE_CONFIG "%s", pgdata, one->path);
-		rc = override(&overrides, one->setting, value, err);
+		rc = restore_path(one, path, sizeof(path), err);
+		if (rc < 0)
+			break;
+		value = str_printf("%s/%s", pgdata, path);
+		rc = value != NULL ? override(&overrides, one->setting, value, err)
+				   : err_set(err, ERR_NOMEM, 0, "out of memory for a path");
 	}
 	/* what the original's file says about places would lead to the original */
 	if (rc == 0 && overrides.len > 0)

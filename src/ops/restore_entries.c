@@ -1,5 +1,8 @@
 #include "ops/restore_entries.h"
 
+#include "base/str.h"
+#include "ops/restore.h"
+
 void
 restore_entries_free(struct restore_entries *e)
 {
@@ -85,6 +88,24 @@ add_entry(const struct manifest_entry *m, void *arg, struct err *err)
 	return rc;
 }
 
+/*
+ * PGDATA may hold what an earlier restore put below RESTORE_CONFIG. Where the server was configured from outside all the same,
+ * those files are leftovers, and this restore has other bytes for their place.
+ */
+static void
+mark_replaced(struct restore_entries *e)
+{
+	for (size_t i = 0; i < e->n; i++) {
+		struct restore_entry *old = &e->list[i];
+
+		if (old->kind != MANIFEST_FILE || !str_starts(old->path, RESTORE_CONFIG "/"))
+			continue;
+		for (size_t k = 0; k < e->n && !old->replaced; k++)
+			old->replaced = e->list[k].kind == MANIFEST_CONFIG &&
+					strcmp(e->list[k].path, old->path + strlen(RESTORE_CONFIG)) == 0;
+	}
+}
+
 int
 restore_entries_read(struct restore_entries *e, struct stored *manifest, const struct manifest_head *head,
     struct worker_pool *pool, struct err *err)
@@ -95,6 +116,8 @@ restore_entries_read(struct restore_entries *e, struct stored *manifest, const s
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(needed); i++)
 		if (restore_entries_file(e, needed[i]) == NULL)
 			rc = err_set(err, ERR_CORRUPT, 0, "the manifest of backup %s lacks %s", head->label, needed[i]);
+	if (rc == 0)
+		mark_replaced(e);
 	return rc;
 }
 

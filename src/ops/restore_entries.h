@@ -11,7 +11,8 @@ struct restore_entry {
 	mode_t mode;
 	uint64_t size;
 	uint32_t crc32c, tablespace;
-	char setting[MANIFEST_SETTING_MAX]; /* of a configuration file: the setting that names it, or "" */
+	char setting[MANIFEST_SETTING_MAX]; /* that names the file to the server, or "" */
+	bool replaced;                      /* what came from outside PGDATA goes to this file's place */
 	size_t first_piece, n_pieces;
 };
 

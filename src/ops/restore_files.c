@@ -33,7 +33,7 @@ restore_skips(const struct restore_entry *e)
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (e->kind == MANIFEST_FILE && strcmp(e->path, names[i]) == 0)
 			return true;
-	return false;
+	return e->replaced;
 }
 
 int

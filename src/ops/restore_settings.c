@@ -9,6 +9,7 @@
 #include "build-config.h"
 
 #define COMMAND "pgcairn-wal-restore"
+#define HEADING "# pgcairn restore of backup "
 
 /* Settings of an earlier recovery, or of the original's standby life: a prefix ends in '*'. */
 static const char *const dropped[] = {"recovery_target*", "restore_command", "recovery_end_command", "archive_cleanup_command",
@@ -24,10 +25,9 @@ matches(const char *pattern, const char *name, size_t len)
 	return len == n && strncasecmp(pattern, name, n) == 0;
 }
 
-/* A setting that a copy gets. Adopting drops only the value that an earlier restore wrote, not what an operator chose. */
+/* A setting that a copy gets, with the value that it gets: any other value is the original's, kept for who adopts it. */
 static bool
-is_our_limit(
-    const char *name, size_t name_len, const char *rest, size_t rest_len, const char *setting, const char *ours, bool adopt)
+is_our_limit(const char *name, size_t name_len, const char *rest, size_t rest_len, const char *setting, const char *ours)
 {
 	size_t n = strlen(ours), at = 0;
 
@@ -35,13 +35,12 @@ is_our_limit(
 		return false;
 	while (at < rest_len && strchr(" \t='", rest[at]) != NULL)
 		at++;
-	return !adopt ||
-	       (rest_len - at >= n && memcmp(rest + at, ours, n) == 0 && (rest_len - at == n || rest[at + n] == '\''));
+	return rest_len - at >= n && memcmp(rest + at, ours, n) == 0 && (rest_len - at == n || rest[at + n] == '\'');
 }
 
 /* The setting's name at the start of a line; a file that ALTER SYSTEM writes has one a line. */
 static bool
-is_dropped(const char *line, size_t len, bool adopt)
+is_dropped(const char *line, size_t len)
 {
 	size_t from = 0, to;
 
@@ -53,13 +52,15 @@ is_dropped(const char *line, size_t len, bool adopt)
 	for (size_t i = 0; i < ARRAY_LEN(dropped); i++)
 		if (matches(dropped[i], line + from, to - from))
 			return true;
-	/* what a copy may not do is decided anew each time; the original's own values are kept for who adopts it */
-	return is_our_limit(line + from, to - from, line + to, len - to, "archive_mode", "off", adopt) ||
-	       is_our_limit(line + from, to - from, line + to, len - to, "max_logical_replication_workers", "0", adopt);
+	if (len >= strlen(HEADING) && memcmp(line, HEADING, strlen(HEADING)) == 0)
+		return true;
+	/* what a copy may not do is decided anew each time */
+	return is_our_limit(line + from, to - from, line + to, len - to, "archive_mode", "off") ||
+	       is_our_limit(line + from, to - from, line + to, len - to, "max_logical_replication_workers", "0");
 }
 
 static int
-keep_lines(const char *old, size_t len, bool adopt, struct buf *out, struct err *err)
+keep_lines(const char *old, size_t len, struct buf *out, struct err *err)
 {
 	int rc = 0;
 
@@ -67,7 +68,7 @@ keep_lines(const char *old, size_t len, bool adopt, struct buf *out, struct err 
 		const char *end = memchr(old + at, '\n', len - at);
 		size_t n = end != NULL ? (size_t)(end - (old + at)) : len - at;
 
-		if (!is_dropped(old + at, n, adopt)) {
+		if (!is_dropped(old + at, n)) {
 			rc = buf_append(out, old + at, n, err);
 			if (rc == 0)
 				rc = buf_append(out, "\n", 1, err);
@@ -75,6 +76,12 @@ keep_lines(const char *old, size_t len, bool adopt, struct buf *out, struct err 
 		at += n + 1;
 	}
 	return rc;
+}
+
+int
+restore_auto_conf_adopted(const char *old, size_t old_len, struct buf *out, struct err *err)
+{
+	return keep_lines(old, old_len, out, err);
 }
 
 int
@@ -148,22 +155,15 @@ action_word(const struct restore_options *o)
 	return o->plan.target.kind == TARGET_LATEST ? "promote" : "pause";
 }
 
-int
-restore_auto_conf(const char *old, size_t old_len, const struct restore_options *o, const struct plan *plan,
-    const char *restore_command, struct buf *out, struct err *err)
+/* Of a recovery that ends: where, and what comes then. */
+static int
+write_recovery(const struct restore_options *o, const struct plan *plan, struct buf *out, struct err *err)
 {
-	static const char *const clears[] = {"recovery_target", "recovery_target_lsn", "recovery_target_name",
-	    "recovery_target_time", "recovery_target_xid", "primary_conninfo", "primary_slot_name",
-	    /* it would remove from the archive of the original what this copy needs no more */
-	    "archive_cleanup_command"};
-	char when[40], timeline[16] = "current";
-	int rc = keep_lines(old, old_len, o->adopt, out, err);
+	char timeline[16] = "current";
+	int rc = setting(out, "primary_conninfo", "", err);
 
-	clock_format_utc(when, sizeof(when), clock_now_us() / 1000000 * 1000000);
 	if (rc == 0)
-		rc = buf_printf(out, err, "# pgcairn restore of backup %s, %s\n", plan->backup->label, when);
-	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(clears); i++)
-		rc = setting(out, clears[i], "", err);
+		rc = setting(out, "primary_slot_name", "", err);
 	if (rc == 0)
 		rc = write_target(&o->plan.target, out, err);
 	/* a number, so that a timeline that appears meanwhile does not change the plan; the backup's own needs no history file
@@ -178,13 +178,46 @@ restore_auto_conf(const char *old, size_t old_len, const struct restore_options 
 		rc = setting(out, "recovery_target_action", action_word(o), err);
 	if (rc == 0) /* a delayed standby's copy would wait for hours */
 		rc = setting(out, "recovery_min_apply_delay", "0", err);
+	return rc;
+}
+
+/* Of a standby: whoever is promoted next is its primary too. */
+static int
+write_following(const struct restore_options *o, struct buf *out, struct err *err)
+{
+	int rc = setting(out, "recovery_target_timeline", "latest", err);
+
+	if (rc == 0 && o->primary_conninfo != NULL)
+		rc = setting(out, "primary_conninfo", o->primary_conninfo, err);
+	return rc;
+}
+
+int
+restore_auto_conf(const char *old, size_t old_len, const struct restore_options *o, const struct plan *plan,
+    const char *restore_command, struct buf *out, struct err *err)
+{
+	static const char *const clears[] = {"recovery_target", "recovery_target_lsn", "recovery_target_name",
+	    "recovery_target_time", "recovery_target_xid",
+	    /* it would remove from the archive of the original what this copy needs no more */
+	    "archive_cleanup_command"};
+	char when[40];
+	int rc = keep_lines(old, old_len, out, err);
+
+	clock_format_utc(when, sizeof(when), clock_now_us() / 1000000 * 1000000);
+	if (rc == 0)
+		rc = buf_printf(out, err, HEADING "%s, %s\n", plan->backup->label, when);
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(clears); i++)
+		rc = setting(out, clears[i], "", err);
+	if (rc == 0)
+		rc = o->standby ? write_following(o, out, err) : write_recovery(o, plan, out, err);
 	if (rc == 0)
 		rc = setting(out, "restore_command", restore_command, err);
 	if (rc == 0)
 		rc = setting(out, "recovery_end_command", "rm -f " SESSION_FILE, err);
-	if (rc == 0 && !o->adopt)
+	if (rc == 0 && !restore_is_member(o))
 		rc = setting(out, "archive_mode", "off", err);
-	if (rc == 0 && !o->adopt) /* a copy's subscriptions must not take changes away from the original's publisher */
+	if (rc == 0 &&
+	    !restore_is_member(o)) /* a copy's subscriptions must not take changes away from the original's publisher */
 		rc = setting(out, "max_logical_replication_workers", "0", err);
 	return rc;
 }

@@ -12,12 +12,18 @@
 #include "ops/restore.h"
 #include "pg/tablespace_map.h"
 
+#define AUTO_CONF "postgresql.auto.conf"
+#define AUTO_CONF_MAX ((size_t)4 << 20)
+
 /*
  * The new postgresql.auto.conf from the old one's text: lines about recovery, the archive's source and the primary are dropped,
  * ours follow. restore_command is complete, with %f and %p.
  */
 int restore_auto_conf(const char *old, size_t old_len, const struct restore_options *o, const struct plan *plan,
     const char *restore_command, struct buf *out, struct err *err);
+
+/* The same lines without ours: what is left when a copy that has recovered is adopted. */
+int restore_auto_conf_adopted(const char *old, size_t old_len, struct buf *out, struct err *err);
 
 /* The value in single quotes as PostgreSQL's configuration files want it. */
 int restore_quote_setting(const char *value, struct buf *out, struct err *err);

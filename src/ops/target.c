@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
+#include "pg/wal_page.h"
 
 void
 target_describe(const struct target *t, char *out, size_t size)
@@ -33,21 +34,37 @@ target_describe(const struct target *t, char *out, size_t size)
 	}
 }
 
-/* The search through records. */
+/* The search through records: records before start are there and are not replayed. */
 struct search {
 	const struct target *target;
-	struct wal_record_info found;
-	bool done;
-	int64_t newest_us; /* latest commit that was seen */
+	const struct wal_chain *chain;
+	lsn_t start;
+	struct target_found *out;
 };
 
-#define FOUND 1 /* ends the scan */
+static size_t
+link_of(const struct wal_chain *c, lsn_t lsn)
+{
+	return (size_t)(lsn / c->set->segment_size - c->links[0].segno);
+}
+
+static bool
+is_commit(const struct wal_record_info *r)
+{
+	return r->kind == WAL_RECORD_COMMIT || r->kind == WAL_RECORD_COMMIT_PREPARED;
+}
 
 static bool
 is_transaction_end(const struct wal_record_info *r)
 {
-	return r->kind == WAL_RECORD_COMMIT || r->kind == WAL_RECORD_ABORT || r->kind == WAL_RECORD_COMMIT_PREPARED ||
-	       r->kind == WAL_RECORD_ABORT_PREPARED;
+	return is_commit(r) || r->kind == WAL_RECORD_ABORT || r->kind == WAL_RECORD_ABORT_PREPARED;
+}
+
+/* Is the moment beyond the target? Of the last moment the inclusive target keeps the commit, the exclusive one does not. */
+static bool
+is_beyond(const struct target *t, int64_t time_us)
+{
+	return t->exclusive ? time_us >= t->time_us : time_us > t->time_us;
 }
 
 static bool
@@ -55,8 +72,7 @@ matches(const struct target *t, const struct wal_record_info *r)
 {
 	switch (t->kind) {
 	case TARGET_TIME: /* commit times go backwards: the first record beyond ends it, not the first in order of time */
-		return is_transaction_end(r) && r->has_time &&
-		       (t->exclusive ? r->time_us >= t->time_us : r->time_us > t->time_us);
+		return is_transaction_end(r) && r->has_time && is_beyond(t, r->time_us);
 	case TARGET_XID:
 		return is_transaction_end(r) && r->xid == t->xid;
 	case TARGET_NAME:
@@ -66,19 +82,44 @@ matches(const struct target *t, const struct wal_record_info *r)
 	}
 }
 
+/* Behind the stop: what recovery leaves out although it was meant, or might have been. */
+static void
+look_behind(struct search *s, const struct wal_record_info *r)
+{
+	struct target_found *f = s->out;
+
+	if (s->target->kind == TARGET_TIME && !f->commits_behind && is_commit(r) && r->has_time &&
+	    !is_beyond(s->target, r->time_us)) {
+		f->commits_behind = true;
+		f->behind_link = link_of(s->chain, r->lsn);
+	}
+	if (s->target->kind == TARGET_NAME && f->again == 0 && r->lsn > f->record.lsn && matches(s->target, r))
+		f->again = r->lsn;
+}
+
 static int
 look(const struct wal_record_info *r, void *arg, struct err *err)
 {
 	struct search *s = arg;
+	struct target_found *f = s->out;
 
 	(void)err;
-	if (is_transaction_end(r) && r->has_time && r->time_us > s->newest_us)
-		s->newest_us = r->time_us;
-	if (!matches(s->target, r))
+	if (r->lsn < s->start)
 		return 0;
-	s->found = *r;
-	s->done = true;
-	return FOUND;
+	if (f->done) {
+		look_behind(s, r);
+		return 0;
+	}
+	if (is_transaction_end(r) && r->has_time && r->time_us > f->newest_us)
+		f->newest_us = r->time_us;
+	if (!matches(s->target, r)) {
+		f->commits_first |= is_commit(r);
+		return 0;
+	}
+	f->record = *r;
+	f->link = link_of(s->chain, r->lsn);
+	f->done = true;
+	return 0;
 }
 
 /* Can the record be in this link, by what its summary says? */
@@ -89,7 +130,7 @@ worth_reading(const struct target *t, const struct wal_link *l)
 		return true;
 	switch (t->kind) {
 	case TARGET_TIME:
-		return l->commits > 0 && (t->exclusive ? l->max_time_us >= t->time_us : l->max_time_us > t->time_us);
+		return l->commits > 0 && is_beyond(t, l->max_time_us);
 	case TARGET_XID:
 		return l->may_hold_any_xid || (l->commits > 0 && t->xid >= l->min_xid && t->xid <= l->max_xid);
 	case TARGET_NAME:
@@ -101,44 +142,94 @@ worth_reading(const struct target *t, const struct wal_link *l)
 
 /*
  * Read link i; a record that runs on is told when the link that ends it is read too, so the scan begins where the record that
- * ends in link i may have begun, and covers the one behind a link that spills.
+ * ends in link i may have begun, and covers the one behind a link that spills. *last: how far it read.
  */
 static int
-search_link(const struct wal_chain *c, size_t i, struct keyring *ring, struct search *s, size_t *at, struct err *err)
+search_link(struct search *s, size_t i, struct keyring *ring, size_t *last, struct err *err)
 {
+	const struct wal_chain *c = s->chain;
 	size_t from = i, to = i;
-	int rc;
 
 	while (from > 0 && c->links[from - 1].spills)
 		from--;
 	while (to + 1 < c->n && c->links[to].spills)
 		to++;
-	rc = wal_chain_scan(c, from, to, ring, look, s, err);
-	if (rc < 0)
-		return rc;
-	if (s->done)
-		*at = (size_t)(s->found.lsn / c->set->segment_size - c->links[0].segno);
-	return 0;
+	*last = to;
+	return wal_chain_scan(c, from, to, ring, look, s, err);
+}
+
+/* The first link's summary also counts what lies before start: there the records have to say. */
+static bool
+begins_inside(const struct search *s, size_t i)
+{
+	const struct wal_link *l = &s->chain->links[i];
+
+	return s->target->kind == TARGET_TIME && l->commits > 0 &&
+	       s->start > wal_segment_start(l->segno, s->chain->set->segment_size) + WAL_PAGE_LONG;
+}
+
+/* In the links behind what was read. */
+static int
+search_behind(struct search *s, size_t read, struct keyring *ring, struct err *err)
+{
+	const struct wal_chain *c = s->chain;
+	struct target_found *f = s->out;
+	int rc = 0;
+
+	for (size_t i = read + 1; rc == 0 && i < c->n && !f->commits_behind && f->again == 0; i++) {
+		const struct wal_link *l = &c->links[i];
+		size_t last;
+
+		if (s->target->kind == TARGET_TIME && l->commits > 0 && !is_beyond(s->target, l->min_time_us)) {
+			f->commits_behind = true;
+			f->behind_link = i;
+		}
+		if (s->target->kind == TARGET_NAME && l->points > 0)
+			rc = search_link(s, i, ring, &last, err);
+	}
+	return rc;
 }
 
 static int
-search_chain(
-    const struct target *t, const struct wal_chain *c, struct keyring *ring, struct search *s, size_t *at, struct err *err)
+search_records(struct search *s, struct keyring *ring, struct err *err)
 {
-	*s = (struct search){.target = t, .newest_us = INT64_MIN};
-	for (size_t i = 0; i < c->n && !s->done; i++) {
+	const struct wal_chain *c = s->chain;
+	struct target_found *f = s->out;
+	size_t last = 0;
+
+	for (size_t i = 0; i < c->n && !f->done; i++) {
 		const struct wal_link *l = &c->links[i];
 		int rc;
 
-		if (l->commits > 0 && l->max_time_us > s->newest_us)
-			s->newest_us = l->max_time_us;
-		if (!worth_reading(t, l) && !l->spills)
+		if (!worth_reading(s->target, l) && !l->spills && !begins_inside(s, i)) {
+			f->commits_first |= l->commits > 0;
+			if (l->commits > 0 && l->max_time_us > f->newest_us)
+				f->newest_us = l->max_time_us;
 			continue;
-		rc = search_link(c, i, ring, s, at, err);
+		}
+		rc = search_link(s, i, ring, &last, err);
 		if (rc < 0)
 			return rc;
 	}
-	return 0;
+	return f->done ? search_behind(s, last, ring, err) : 0;
+}
+
+int
+target_search(const struct target *t, const struct wal_chain *c, lsn_t start, struct keyring *ring, struct target_found *out,
+    struct err *err)
+{
+	struct search s = {.target = t, .chain = c, .start = start, .out = out};
+	int rc;
+
+	*out = (struct target_found){.newest_us = INT64_MIN};
+	if (t->kind != TARGET_LSN)
+		return search_records(&s, ring, err);
+	rc = wal_chain_record_from(c, t->lsn > start ? t->lsn : start, ring, &out->record, err);
+	if (rc == ERR_NOT_FOUND)
+		return 0;
+	out->done = rc == 0;
+	out->link = rc == 0 ? link_of(c, out->record.lsn) : 0;
+	return rc;
 }
 
 /* Why the chain ends where it ends, behind a message that is there already. */
@@ -148,18 +239,35 @@ unreachable(const struct wal_chain *c, struct err *err)
 	char end[LSN_TEXT], name[WAL_NAME_MAX];
 
 	if (c->broken.kind != 0)
-		return err_hint(err, "the WAL breaks off: %.300s", c->broken.msg);
+		return err_hint(err, "the WAL breaks off: %.480s", c->broken.msg);
 	lsn_format(end, wal_chain_end(c));
 	wal_chain_name(c, c->n - 1, name);
 	return err_hint(err, "the WAL that is archived ends with segment %s at %s", name, end);
 }
 
+/* What the search found is where recovery stops. */
+static void
+stop_at(const struct target *t, const struct target_found *f, struct target_stop *stop)
+{
+	stop->lsn = f->record.lsn;
+	stop->end = f->record.end_lsn;
+	stop->before = t->kind == TARGET_TIME || (t->kind != TARGET_NAME && t->exclusive);
+	stop->has_time = f->record.has_time;
+	stop->time_us = f->record.time_us;
+	stop->link = f->link;
+	stop->commits_behind = f->commits_behind;
+	stop->behind_link = f->behind_link;
+	stop->again = f->again;
+}
+
 static int
-prove_lsn(const struct target *t, const struct manifest_head *b, const struct wal_chain *c, struct target_stop *stop,
-    bool *too_early, struct err *err)
+prove_lsn(const struct target *t, const struct manifest_head *b, const struct wal_chain *c, struct keyring *ring,
+    struct target_stop *stop, bool *too_early, struct err *err)
 {
 	char want[LSN_TEXT], have[LSN_TEXT];
 	lsn_t last = wal_chain_last_record(c);
+	struct target_found f = {0};
+	int rc = 0;
 
 	lsn_format(want, t->lsn);
 	if (t->lsn < b->stop_lsn) {
@@ -168,24 +276,43 @@ prove_lsn(const struct target *t, const struct manifest_head *b, const struct wa
 		return err_set(
 		    err, ERR_REFUSED, 0, "LSN %s lies before %s, where backup %s becomes consistent", want, have, b->label);
 	}
-	if (last == 0 || t->lsn > last) {
+	if (last != 0 && t->lsn <= last)
+		rc = target_search(t, c, b->start_lsn, ring, &f, err);
+	if (rc < 0)
+		return rc;
+	if (!f.done) {
 		lsn_format(have, last);
 		err_set(err, ERR_REFUSED, 0, "LSN %s is not reached: the last complete record begins at %s", want, have);
 		return unreachable(c, err);
 	}
-	stop->lsn = t->lsn;
-	stop->before = t->exclusive;
-	stop->link = (size_t)(t->lsn / c->set->segment_size - c->links[0].segno);
+	stop_at(t, &f, stop);
 	return 0;
+}
+
+/* Nothing ends recovery there: why not. */
+static int
+not_reached(
+    const struct target *t, const struct manifest_head *b, const struct wal_chain *c, int64_t newest_us, struct err *err)
+{
+	char what[128], newest[40];
+
+	target_describe(t, what, sizeof(what));
+	if (t->kind == TARGET_TIME && newest_us != INT64_MIN) {
+		clock_format_utc(newest, sizeof(newest), newest_us);
+		err_set(err, ERR_REFUSED, 0, "%s is not reached: no commit behind it is archived, the newest is of %s", what,
+		    newest);
+	} else {
+		err_set(err, ERR_REFUSED, 0, "%s is not in the WAL behind backup %s", what, b->label);
+	}
+	return unreachable(c, err);
 }
 
 static int
 prove_by_search(const struct target *t, const struct manifest_head *b, const struct wal_chain *c, struct keyring *ring,
     struct target_stop *stop, bool *too_early, struct err *err)
 {
-	char what[128], newest[40], have[LSN_TEXT];
-	struct search s;
-	size_t at = 0;
+	char what[128], have[40];
+	struct target_found f;
 	int rc;
 
 	target_describe(t, what, sizeof(what));
@@ -195,35 +322,24 @@ prove_by_search(const struct target *t, const struct manifest_head *b, const str
 	 */
 	if (t->kind == TARGET_TIME && t->time_us < b->start_time_us) {
 		*too_early = true;
-		clock_format_utc(newest, sizeof(newest), b->start_time_us);
-		return err_set(err, ERR_REFUSED, 0, "%s lies before %s, when backup %s began", what, newest, b->label);
+		clock_format_utc(have, sizeof(have), b->start_time_us);
+		return err_set(err, ERR_REFUSED, 0, "%s lies before %s, when backup %s began", what, have, b->label);
 	}
-	rc = search_chain(t, c, ring, &s, &at, err);
+	rc = target_search(t, c, b->start_lsn, ring, &f, err);
 	if (rc < 0)
 		return rc;
-	if (!s.done) {
+	if (!f.done) {
 		/* an xid or a name that is not behind this backup may lie before it */
 		*too_early = t->kind != TARGET_TIME;
-		if (t->kind == TARGET_TIME && s.newest_us != INT64_MIN) {
-			clock_format_utc(newest, sizeof(newest), s.newest_us);
-			err_set(err, ERR_REFUSED, 0, "%s is not reached: no commit behind it is archived, the newest is of %s",
-			    what, newest);
-		} else {
-			err_set(err, ERR_REFUSED, 0, "%s is not in the WAL behind backup %s", what, b->label);
-		}
-		return unreachable(c, err);
+		return not_reached(t, b, c, f.newest_us, err);
 	}
-	if (s.found.lsn < b->stop_lsn) {
+	if (f.record.lsn < b->stop_lsn) {
 		*too_early = true;
 		lsn_format(have, b->stop_lsn);
 		return err_set(
 		    err, ERR_REFUSED, 0, "%s lies before %s, where backup %s becomes consistent", what, have, b->label);
 	}
-	stop->lsn = s.found.lsn;
-	stop->before = t->kind == TARGET_TIME || (t->kind == TARGET_XID && t->exclusive);
-	stop->has_time = s.found.has_time;
-	stop->time_us = s.found.time_us;
-	stop->link = at;
+	stop_at(t, &f, stop);
 	return 0;
 }
 
@@ -265,7 +381,7 @@ target_prove(const struct target *t, const struct manifest_head *b, const struct
 		stop->link = (size_t)((b->stop_lsn - 1) / c->set->segment_size - c->links[0].segno);
 		break;
 	case TARGET_LSN:
-		rc = prove_lsn(t, b, c, stop, too_early, err);
+		rc = prove_lsn(t, b, c, ring, stop, too_early, err);
 		break;
 	case TARGET_TIME:
 	case TARGET_XID:
@@ -276,4 +392,46 @@ target_prove(const struct target *t, const struct manifest_head *b, const struct
 	if (rc == 0)
 		stop->timeline = c->links[stop->link].timeline;
 	return rc;
+}
+
+/* Where the server said that it writes minimal WAL. */
+struct level_search {
+	lsn_t start, stop, found;
+};
+
+static int
+look_level(const struct wal_record_info *r, void *arg, struct err *err)
+{
+	struct level_search *s = arg;
+
+	(void)err;
+	/* a checkpoint says the level too, and recovery does not mind */
+	if (s->found == 0 && r->kind == WAL_RECORD_LEVEL && wal_record_is_parameter_change(r->rmid, r->info) &&
+	    r->wal_level == 0 && r->lsn >= s->start && r->lsn < s->stop)
+		s->found = r->lsn;
+	return 0;
+}
+
+int
+target_check_level(
+    const struct wal_chain *c, lsn_t start, const struct target_stop *stop, struct keyring *ring, struct err *err)
+{
+	struct level_search s = {.start = start, .stop = stop->end > stop->lsn && !stop->before ? stop->end : stop->lsn};
+	char at[LSN_TEXT], name[WAL_NAME_MAX];
+
+	for (size_t i = 0; i <= stop->link && s.found == 0; i++) {
+		int rc = c->links[i].wal_level_minimal ? wal_chain_scan(c, i, i, ring, look_level, &s, err) : 0;
+
+		if (rc < 0)
+			return rc;
+		if (s.found == 0)
+			continue;
+		lsn_format(at, s.found);
+		wal_chain_name(c, i, name);
+		err_set(err, ERR_REFUSED, 0,
+		    "the server was set to wal_level = minimal at %s in segment %s: PostgreSQL recovers no further", at, name);
+		return err_hint(
+		    err, "take a target before it (--target-exclusive --target-lsn %s), or a backup made after it", at);
+	}
+	return 0;
 }

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "ops/verify_work.h"
 #include "pg/wal_walker.h"
+#include "repo/gap.h"
 #include "repo/wal_object.h"
 
 #define REMEDY_KEY "without this key what is under it cannot be read: copy the object from a repository that has it whole"
@@ -91,7 +92,7 @@ classify_wal(const char *relative, struct verify_name *out)
 	}
 }
 
-/* conflict/OBJECT/CONTENT-ID: an object of another name */
+/* conflict/OBJECT/CONTENT-ID: what came for OBJECT; stored under this name, with the kind of that one */
 static void
 classify_conflict(const char *relative, struct verify_name *out)
 {
@@ -113,6 +114,24 @@ classify_conflict(const char *relative, struct verify_name *out)
 	memcpy(out->object, name, sizeof(name));
 }
 
+/* gaps/SYSID/FILE/CONTENT-ID/record, and bytes beside it */
+static void
+classify_gap(const char *relative, struct verify_name *out)
+{
+	char record[OBJECT_NAME_MAX];
+	struct gap_record g;
+	const char *what = strrchr(relative, '/') + 1;
+	bool bytes = strcmp(what, LAYOUT_GAP_BYTES) == 0;
+
+	(void)snprintf(record, sizeof(record), "%.*s%s", (int)(what - relative), relative, bytes ? LAYOUT_GAP_RECORD : what);
+	if (!gap_name_parse(record, &g))
+		return;
+	out->class = bytes ? VERIFY_QUARANTINE : VERIFY_GAP;
+	out->kind = bytes ? OBJECT_QUARANTINE : OBJECT_RECORD;
+	out->sysid = g.sysid;
+	out->wal = g.name;
+}
+
 void
 verify_classify(const char *relative, struct verify_name *out)
 {
@@ -132,6 +151,8 @@ verify_classify(const char *relative, struct verify_name *out)
 		classify_backup(relative, out);
 	} else if (str_starts(relative, "conflict/")) {
 		classify_conflict(relative, out);
+	} else if (str_starts(relative, "gaps/")) {
+		classify_gap(relative, out);
 	}
 }
 
@@ -298,13 +319,30 @@ check_wal(struct verify_work *w, const struct verify_name *name, struct stored *
 	return rc;
 }
 
+/* The bytes, which need not be WAL; and what was decided about them. */
+static int
+check_gap(struct verify_work *w, const struct verify_name *name, struct stored *s, bool read, bool open, struct err *err)
+{
+	struct wal_summary none;
+	struct gap_record g;
+
+	if (repository_lineage(w->repo, name->sysid) == NULL)
+		return err_set(
+		    err, ERR_CORRUPT, 0, "system identifier %" PRIu64 " is not in the cluster's lineage", name->sysid);
+	if (name->class == VERIFY_GAP)
+		return gap_record_decode(&g, s->clear, err);
+	if (!read)
+		return 0;
+	return open ? read_plain(w, name, s, &none, err) : object_frames_check(s->index, &s->input, err);
+}
+
 static int
 open_object(
     struct verify_work *w, const struct verify_object *o, const struct verify_name *name, struct stored **out, struct err *err)
 {
 	if (name->class == VERIFY_RECORD)
 		return stored_open_record(out, w->repo, o->relative, strcmp(o->relative, "signers/0000") == 0, err);
-	return stored_open_at(out, w->repo, o->relative, name->object, name->kind, err);
+	return stored_open(out, w->repo, o->relative, name->kind, err);
 }
 
 static int
@@ -327,6 +365,8 @@ check(struct verify_work *w, struct verify_object *o, const struct verify_name *
 		rc = check_manifest(w, name, s, err);
 	if (rc == 0 && (name->class == VERIFY_SEGMENT || name->class == VERIFY_HISTORY || name->class == VERIFY_CONFLICT))
 		rc = check_wal(w, name, s, read, open, err);
+	else if (rc == 0 && (name->class == VERIFY_GAP || name->class == VERIFY_QUARANTINE))
+		rc = check_gap(w, name, s, read, open, err);
 	else if (rc == 0 && read)
 		rc = object_frames_check(s->index, &s->input, err);
 	if (rc == 0 && (name->class == VERIFY_SEGMENT || name->class == VERIFY_HISTORY))

@@ -144,7 +144,11 @@ find_gaps(struct verify_work *w, const struct wal_set *set, struct err *err)
 		char relative[OBJECT_NAME_MAX];
 		struct wal_name name;
 
-		if (wal_name_parse(g->first, &name) && layout_wal(relative, set->sysid, &name, NULL) == 0)
+		if (!wal_name_parse(g->first, &name) || layout_wal(relative, set->sysid, &name, NULL) < 0)
+			continue;
+		if (g->recorded)
+			verify_note(w, relative, "gap", REMEDY_WAL, "%s", g->what);
+		else
 			verify_find(w, relative, "gap", REMEDY_WAL, "%s", g->what);
 	}
 	return rc;

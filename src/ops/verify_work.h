@@ -24,12 +24,14 @@ enum verify_class {
 	VERIFY_PACK,
 	VERIFY_MANIFEST,
 	VERIFY_CONFLICT,
+	VERIFY_GAP,        /* the record */
+	VERIFY_QUARANTINE, /* the bytes */
 };
 
 struct verify_name {
 	enum verify_class class;
 	uint8_t kind;                 /* enum object_kind */
-	char object[OBJECT_NAME_MAX]; /* what the header must say: differs from the key under conflict/ */
+	char object[OBJECT_NAME_MAX]; /* of a conflict: what it came for; else the name itself */
 	char label[LAYOUT_LABEL_MAX]; /* of a backup's objects */
 	uint64_t sysid;               /* of WAL */
 	struct wal_name wal;

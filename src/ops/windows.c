@@ -36,13 +36,20 @@ static int
 add_gap(struct windows *w, const struct wal_set *set, timeline_t timeline, uint64_t first, uint64_t missing, const char *what,
     struct err *err)
 {
-	struct wal_gap g = {.timeline = timeline, .missing = missing};
+	const struct gap_record *record = missing == 1 ? wal_set_gap(set, timeline, first) : NULL;
+	struct wal_gap g = {.sysid = set->sysid, .timeline = timeline, .missing = missing, .recorded = record != NULL};
 
 	wal_segment_name(g.first, timeline, first, set->segment_size);
 	wal_segment_name(g.last, timeline, missing > 0 ? first + missing - 1 : first, set->segment_size);
 	if (known_gap(w, g.first))
 		return 0;
-	if (what != NULL)
+	if (record != NULL) {
+		char why[DECISION_TEXT];
+
+		g.decision = record->decision;
+		decision_describe(&g.decision, why);
+		(void)snprintf(g.what, sizeof(g.what), "given up %s", why);
+	} else if (what != NULL)
 		(void)snprintf(g.what, sizeof(g.what), "%s", what);
 	else
 		(void)snprintf(g.what, sizeof(g.what), "%" PRIu64 " segment%s missing, %s%s%s", missing,
@@ -51,6 +58,43 @@ add_gap(struct windows *w, const struct wal_set *set, timeline_t timeline, uint6
 		return ERR_NOMEM;
 	w->gaps[w->n_gaps++] = g;
 	return 0;
+}
+
+/* Segments that are not there; those that were given up are told one by one. */
+static int
+add_missing(struct windows *w, const struct wal_set *set, timeline_t timeline, uint64_t first, uint64_t n, struct err *err)
+{
+	uint64_t from = first;
+	int rc = 0;
+
+	for (uint64_t at = first; rc == 0 && set->gaps.n > 0 && at < first + n; at++) {
+		if (wal_set_gap(set, timeline, at) == NULL)
+			continue;
+		if (at > from)
+			rc = add_gap(w, set, timeline, from, at - from, NULL, err);
+		if (rc == 0)
+			rc = add_gap(w, set, timeline, at, 1, NULL, err);
+		from = at + 1;
+	}
+	if (rc == 0 && from < first + n)
+		rc = add_gap(w, set, timeline, from, first + n - from, NULL, err);
+	return rc;
+}
+
+/* Those at the end of a timeline: nothing behind them shows that they are missing. */
+static int
+recorded_gaps(struct windows *w, const struct wal_set *set, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < set->gaps.n; i++) {
+		const struct wal_name *name = &set->gaps.list[i].name;
+		uint64_t segno = wal_name_segno(name, set->segment_size);
+
+		if (wal_set_gap(set, name->timeline, segno) == &set->gaps.list[i])
+			rc = add_gap(w, set, name->timeline, segno, 1, NULL, err);
+	}
+	return rc;
 }
 
 /*
@@ -70,10 +114,10 @@ fork_gaps(struct windows *w, const struct wal_set *set, const struct wal_set_tim
 	last = p->segments[p->n - 1].segno;
 	if (p->segments[0].segno > fork)
 		return 0;
-	if (last + 1 < fork && add_gap(w, set, parent->tli, last + 1, fork - last - 1, NULL, err) < 0)
+	if (last + 1 < fork && add_missing(w, set, parent->tli, last + 1, fork - last - 1, err) < 0)
 		return ERR_NOMEM;
 	if (t->segments[0].segno > fork)
-		return add_gap(w, set, t->timeline, fork, t->segments[0].segno - fork, NULL, err);
+		return add_missing(w, set, t->timeline, fork, t->segments[0].segno - fork, err);
 	return 0;
 }
 
@@ -88,18 +132,23 @@ windows_gaps(struct windows *w, const struct wal_set *set, struct err *err)
 			uint64_t next = t->segments[k - 1].segno + 1;
 
 			if (t->segments[k].segno > next)
-				rc = add_gap(w, set, t->timeline, next, t->segments[k].segno - next, NULL, err);
+				rc = add_missing(w, set, t->timeline, next, t->segments[k].segno - next, err);
 		}
 		if (rc < 0)
 			return rc;
 	}
-	return 0;
+	return recorded_gaps(w, set, err);
 }
 
 static int
 add_window(struct windows *w, const struct wal_chain *c, const struct backup_entry *b, struct err *err)
 {
-	struct window one = {.timeline = c->path->timeline, .from_lsn = b->head.stop_lsn, .to_lsn = wal_chain_end(c)};
+	struct window one = {
+	    .sysid = c->set->sysid,
+	    .timeline = c->path->timeline,
+	    .from_lsn = b->head.stop_lsn,
+	    .to_lsn = wal_chain_end(c),
+	};
 
 	(void)snprintf(one.backup, sizeof(one.backup), "%s", b->label);
 	one.from_time_us = one.to_time_us = b->head.stop_time_us;
@@ -133,7 +182,7 @@ take_break(struct windows *w, const struct wal_chain *c, struct err *err)
 		*err = c->broken;
 		return kind;
 	}
-	if (kind == 0)
+	if (kind == 0 || c->gap != NULL) /* recorded_gaps has told it */
 		return 0;
 	/* on which timeline the segment lies stands in the message; its number is what the next link would have had */
 	return add_gap(w, c->set, c->links[c->n - 1].timeline, c->links[c->n - 1].segno + 1, 0, c->broken.msg, err);

@@ -8,8 +8,9 @@
 #include "repo/backup_set.h"
 #include "repo/wal_chain.h"
 
-/* Any moment from..to can be had: from is the stop of the oldest backup whose WAL goes on to here. */
+/* Any moment from..to of one system can be had: from is the stop of the oldest backup whose WAL goes on to here. */
 struct window {
+	uint64_t sysid;
 	timeline_t timeline;
 	lsn_t from_lsn, to_lsn;
 	int64_t from_time_us; /* the backup's stop, by the clock of the host that took it */
@@ -17,12 +18,18 @@ struct window {
 	char backup[LAYOUT_LABEL_MAX];
 };
 
-/* A hole: segments first..last are not there (missing > 0), or the chain breaks at first although it is there (missing 0). */
+/*
+ * A hole: segments first..last are not there (missing > 0), or the chain breaks at first although it is there (missing 0). One
+ * segment that was given up is a hole of its own.
+ */
 struct wal_gap {
+	uint64_t sysid;
 	timeline_t timeline;
 	uint64_t missing;
 	char first[WAL_NAME_MAX], last[WAL_NAME_MAX];
-	char what[512];
+	char what[768];
+	bool recorded; /* given up: decision says who, when and why */
+	struct decision decision;
 };
 
 struct windows {

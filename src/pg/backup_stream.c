@@ -1,6 +1,6 @@
 /*
- * See backup_stream.h. The first byte of a payload tells what it is; data belongs to the archive or manifest opened last. An
- * archive ends where the next message says that something else begins.
+ * See backup_stream.h. Data belongs to the archive or manifest opened last, by a message or by a COPY of its own. An archive
+ * ends where something else begins.
  */
 #include "pg/backup_stream.h"
 
@@ -14,7 +14,9 @@ struct backup_stream {
 	void *arg;
 	enum place place;
 	bool failed;
+	bool started;           /* the first COPY has begun */
 	size_t archives;        /* begun so far; they come in the order of the list */
+	uint64_t bytes;         /* of all archives, where the server does not count them */
 	bool is_file;           /* the current tar entry */
 	bool manifest_bytes;    /* at least one came */
 	struct tar_reader *tar; /* of the current archive */
@@ -100,15 +102,28 @@ end_archive(struct backup_stream *s, struct err *err)
 	return s->events->archive_end != NULL ? s->events->archive_end(s->arg, err) : 0;
 }
 
+/* The archive of the next tablespace in the list. */
+static int
+next_archive(struct backup_stream *s, struct err *err)
+{
+	static const struct tar_events tar_events = {.begin = on_begin, .data = on_data, .end = on_end};
+	int rc = end_archive(s, err);
+
+	if (rc == 0)
+		rc = tar_reader_new(&s->tar, &tar_events, s, err);
+	if (rc != 0)
+		return rc;
+	s->place = IN_ARCHIVE;
+	return CALL(s, archive_begin, s->archives++);
+}
+
 /* "name NUL path NUL": the archive of the next tablespace in the list, and nothing else. */
 static int
 begin_archive(struct backup_stream *s, const char *p, size_t len, struct err *err)
 {
-	static const struct tar_events tar_events = {.begin = on_begin, .data = on_data, .end = on_end};
 	const struct backup_tablespace *t;
 	size_t name_len = strnlen(p, len);
 	char want[32];
-	int rc;
 
 	if (s->place == IN_MANIFEST || s->archives == s->start->n_tablespaces)
 		return err_set(err, ERR_CORRUPT, 0, "the server began an archive that it had not announced");
@@ -122,13 +137,7 @@ begin_archive(struct backup_stream *s, const char *p, size_t len, struct err *er
 	if (strcmp(p, want) != 0 || strcmp(p + name_len + 1, t->location) != 0)
 		return err_set(err, ERR_CORRUPT, 0, "the server sent archive '%.64s' of '%.200s' where '%s' was announced", p,
 		    p + name_len + 1, want);
-	rc = end_archive(s, err);
-	if (rc == 0)
-		rc = tar_reader_new(&s->tar, &tar_events, s, err);
-	if (rc != 0)
-		return rc;
-	s->place = IN_ARCHIVE;
-	return CALL(s, archive_begin, s->archives++);
+	return next_archive(s, err);
 }
 
 static int
@@ -172,11 +181,25 @@ take_progress(struct backup_stream *s, const uint8_t *p, size_t len, struct err 
 	return CALL(s, progress, done);
 }
 
+/* Bytes of the archive or the manifest whose COPY this is; of the archives they are counted, because 14 tells no progress. */
+static int
+take_plain(struct backup_stream *s, const uint8_t *p, size_t len, struct err *err)
+{
+	int rc = take_data(s, p, len, err);
+
+	if (rc != 0 || s->place != IN_ARCHIVE)
+		return rc;
+	s->bytes += len;
+	return CALL(s, progress, s->bytes);
+}
+
 static int
 take_message(struct backup_stream *s, const uint8_t *p, size_t len, struct err *err)
 {
 	if (len == 0 || len > BACKUP_MESSAGE_MAX)
 		return err_set(err, ERR_CORRUPT, 0, "the server sent a message of %zu bytes in a base backup", len);
+	if (s->start->form == BACKUP_COPY_EACH)
+		return take_plain(s, p, len, err);
 	switch (p[0]) {
 	case 'n':
 		return begin_archive(s, (const char *)p + 1, len - 1, err);
@@ -189,6 +212,30 @@ take_message(struct backup_stream *s, const uint8_t *p, size_t len, struct err *
 	default:
 		return err_set(err, ERR_CORRUPT, 0, "the server sent a message of unknown type 0x%02x in a base backup", p[0]);
 	}
+}
+
+size_t
+backup_stream_copies(const struct backup_start *start)
+{
+	return start->form == BACKUP_ONE_COPY ? 1 : start->n_tablespaces + 1;
+}
+
+int
+backup_stream_copy(struct backup_stream *s, struct err *err)
+{
+	int rc = 0;
+
+	if (s->failed)
+		return err_set(err, ERR_BUG, 0, "a base backup goes on after it failed");
+	if (s->place == IN_MANIFEST)
+		rc = err_set(err, ERR_CORRUPT, 0, "the server began a COPY behind its manifest");
+	else if (!s->started)
+		rc = CALL(s, started, s->start);
+	s->started = true;
+	if (rc == 0 && s->start->form == BACKUP_COPY_EACH)
+		rc = s->archives < s->start->n_tablespaces ? next_archive(s, err) : begin_manifest(s, 0, err);
+	s->failed = rc != 0;
+	return rc;
 }
 
 int

@@ -1,9 +1,9 @@
 /*
- * The messages of a base backup, as PostgreSQL 15 and later send them in one COPY: archives, progress, the manifest.
+ * The messages of a base backup: archives, progress, the manifest, in either of the two forms in which servers send them.
  *
- * Follows "BASE_BACKUP" in the chapter "Streaming Replication Protocol" and src/backend/backup/basebackup_copy.c. This part
- * knows nothing of connections: it is fed with the payloads, so that it can be tested with hostile ones. Memory does not grow
- * with the backup.
+ * Follows "BASE_BACKUP" in the chapter "Streaming Replication Protocol" and src/backend/backup/basebackup_copy.c, for 14
+ * src/backend/replication/basebackup.c. This part knows nothing of connections: it is fed with the payloads, so that it can be
+ * tested with hostile ones. Memory does not grow with the backup.
  */
 #ifndef PGCAIRN_PG_BACKUP_STREAM_H
 #define PGCAIRN_PG_BACKUP_STREAM_H
@@ -19,6 +19,11 @@
 
 #define BACKUP_MESSAGE_MAX ((size_t)64 << 20)
 
+enum backup_form {
+	BACKUP_ONE_COPY,  /* 15 and later: one COPY; the first byte of a payload tells what it is */
+	BACKUP_COPY_EACH, /* 14: a COPY for each tablespace and one for the manifest, of plain bytes; no progress */
+};
+
 struct backup_tablespace {
 	uint32_t oid;         /* 0: the data directory */
 	const char *location; /* absolute; "" for the data directory; for an in-place tablespace relative, pg_tblspc/OID */
@@ -30,6 +35,7 @@ struct backup_start {
 	timeline_t timeline;
 	const struct backup_tablespace *tablespaces; /* the data directory is the last */
 	size_t n_tablespaces;
+	enum backup_form form;
 };
 
 /*
@@ -47,7 +53,7 @@ struct backup_events {
 	int (*file_end)(void *arg, struct err *err);
 	int (*archive_end)(void *arg, struct err *err);
 	int (*manifest_data)(const void *bytes, size_t len, void *arg, struct err *err);
-	int (*progress)(uint64_t bytes_done, void *arg, struct err *err); /* of all archives, as the server counts */
+	int (*progress)(uint64_t bytes_done, void *arg, struct err *err); /* of all archives: the server's count, for 14 ours */
 };
 
 struct backup_stream;
@@ -56,6 +62,12 @@ struct backup_stream;
 int backup_stream_new(struct backup_stream **out, const struct backup_start *start, const struct backup_events *events,
     void *arg, struct err *err);
 void backup_stream_free(struct backup_stream *s); /* NULL is fine */
+
+/* How many COPYs make up the backup. */
+size_t backup_stream_copies(const struct backup_start *start);
+
+/* The next COPY begins. ERR_CORRUPT when none is due, or what an event returned; then only free is allowed. */
+int backup_stream_copy(struct backup_stream *s, struct err *err);
 
 /* One message's payload. ERR_CORRUPT when it breaks the protocol, or what an event returned; then only free is allowed. */
 int backup_stream_message(struct backup_stream *s, const void *payload, size_t len, struct err *err);

@@ -156,9 +156,9 @@ next_message(struct pg_connection *c, const struct pg_interrupt *interrupt, char
 	}
 }
 
-/* All messages, up to the end of the COPY. */
+/* All messages, up to the end of one COPY. */
 static int
-receive(struct pg_connection *c, struct backup_stream *s, const struct pg_interrupt *interrupt, struct err *err)
+receive_copy(struct pg_connection *c, struct backup_stream *s, const struct pg_interrupt *interrupt, struct err *err)
 {
 	for (;;) {
 		char *payload = NULL;
@@ -189,6 +189,22 @@ expect(struct pg_connection *c, const struct pg_interrupt *interrupt, ExecStatus
 	return rc;
 }
 
+/* Every COPY that the backup has. */
+static int
+receive(struct pg_connection *c, struct backup_stream *s, size_t copies, const struct pg_interrupt *interrupt, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < copies; i++) {
+		rc = expect(c, interrupt, PGRES_COPY_OUT, err);
+		if (rc == 0)
+			rc = backup_stream_copy(s, err);
+		if (rc == 0)
+			rc = receive_copy(c, s, interrupt, err);
+	}
+	return rc;
+}
+
 /* CommandComplete, and behind it nothing but that the server is ready. */
 static int
 complete(struct pg_connection *c, const struct pg_interrupt *interrupt, struct err *err)
@@ -208,11 +224,8 @@ static int
 start(struct pg_connection *c, const struct basebackup_options *options, struct err *err)
 {
 	BUF_AUTO struct buf command = {0};
-	int rc;
+	int rc = basebackup_command(&command, pg_conn_major(c), options, err);
 
-	if (pg_conn_major(c) < BASEBACKUP_MAJOR_MIN)
-		return err_set(err, ERR_CONFIG, 0, "base backups of PostgreSQL %u are not supported", pg_conn_major(c));
-	rc = basebackup_command(&command, pg_conn_major(c), options, err);
 	if (rc == 0 && PQsendQuery(pg_conn_libpq(c), buf_text(&command)) != 1)
 		rc = pg_conn_error(c, NULL, "start a base backup", err);
 	return rc;
@@ -238,14 +251,11 @@ basebackup_run(struct pg_connection *c, const struct basebackup_options *options
 	if (rc == 0)
 		rc = read_tablespaces(list, &tablespaces, &begun.n_tablespaces, err);
 	begun.tablespaces = tablespaces;
+	begun.form = pg_conn_major(c) < 15 ? BACKUP_COPY_EACH : BACKUP_ONE_COPY;
 	if (rc == 0)
 		rc = backup_stream_new(&stream, &begun, events, arg, err);
 	if (rc == 0)
-		rc = expect(c, interrupt, PGRES_COPY_OUT, err);
-	if (rc == 0 && events->started != NULL)
-		rc = events->started(&begun, arg, err);
-	if (rc == 0)
-		rc = receive(c, stream, interrupt, err);
+		rc = receive(c, stream, backup_stream_copies(&begun), interrupt, err);
 	/* an error of the server ends the COPY as well: it is told first, because it is the cause of what is missing */
 	if (rc == 0)
 		rc = pg_conn_next_rows(c, interrupt, "end a base backup", &last, err);

@@ -20,7 +20,6 @@
 #define BASEBACKUP_LABEL_MAX 1024
 #define BASEBACKUP_RATE_MIN 32 /* kB/s */
 #define BASEBACKUP_RATE_MAX 1048576
-#define BASEBACKUP_MAJOR_MIN 15 /* 14 sends its archives in another form, which basebackup_run does not read yet */
 
 struct basebackup_options {
 	const char *label;     /* printable text up to BASEBACKUP_LABEL_MAX bytes; NULL: "pgcairn" */

@@ -34,8 +34,8 @@ parse_line(const char *line, struct timeline_entry *out)
 
 	if (!word(&line, text, sizeof(text)) || !str_to_u64(text, 1, UINT32_MAX, &tli))
 		return -1;
-	if (!word(&line, text, sizeof(text)) || !lsn_parse(text, &out->switch_lsn))
-		return -1;
+	if (!word(&line, text, sizeof(text)) || !lsn_parse(text, &out->switch_lsn) || out->switch_lsn == TIMELINE_LSN_END)
+		return -1; /* the last position that there could be holds no WAL, and means "no end" here */
 	out->tli = (timeline_t)tli;
 	return 0;
 }
@@ -159,4 +159,26 @@ timeline_switch_end(const struct timeline_history *h, timeline_t tli, lsn_t *end
 		}
 	}
 	return false;
+}
+
+/* The i-th timeline of a path, itself included; 0 behind the last. */
+static timeline_t
+step(const struct timeline_history *h, size_t i)
+{
+	if (i < h->n)
+		return h->entries[i].tli;
+	return i == h->n ? h->timeline : 0;
+}
+
+lsn_t
+timeline_fork(const struct timeline_history *a, const struct timeline_history *b)
+{
+	lsn_t end_a = 0, end_b = 0;
+	size_t i = 0;
+
+	while (step(a, i) != 0 && step(a, i) == step(b, i))
+		i++;
+	if (i == 0 || !timeline_switch_end(a, step(a, i - 1), &end_a) || !timeline_switch_end(b, step(b, i - 1), &end_b))
+		return 0;
+	return end_a < end_b ? end_a : end_b;
 }

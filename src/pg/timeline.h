@@ -46,6 +46,12 @@ bool timeline_history_covers(const struct timeline_history *h, timeline_t tli, l
 /* Where the path leaves tli; TIMELINE_LSN_END for the newest. False when tli is not on the path. */
 bool timeline_switch_end(const struct timeline_history *h, timeline_t tli, lsn_t *end);
 
+/*
+ * Where two paths part: up to this position they are the same. TIMELINE_LSN_END for two that are the same; 0 when they begin
+ * differently.
+ */
+lsn_t timeline_fork(const struct timeline_history *a, const struct timeline_history *b);
+
 static inline void
 scope_timeline_history(struct timeline_history *h)
 {

@@ -59,4 +59,11 @@ wal_record_is_switch(uint8_t rmid, uint8_t info)
 	return rmid == WAL_RMGR_XLOG && (info & 0xF0) == 0x40;
 }
 
+/* The record that a server writes when it starts with other limits, or another wal_level, than before. */
+static inline bool
+wal_record_is_parameter_change(uint8_t rmid, uint8_t info)
+{
+	return rmid == WAL_RMGR_XLOG && (info & 0xF0) == 0x60;
+}
+
 #endif

@@ -73,6 +73,26 @@ layout_manifest(char out[OBJECT_NAME_MAX], const char *label, unsigned generatio
 }
 
 int
+layout_gap_folder(char out[OBJECT_NAME_MAX], uint64_t sysid, const struct wal_name *name, struct err *err)
+{
+	char text[WAL_NAME_MAX];
+
+	wal_name_format(text, name);
+	return fit(out, OBJECT_NAME_MAX, err, "gaps/%" PRIu64 "/%s/", sysid, text);
+}
+
+int
+layout_gap(char out[OBJECT_NAME_MAX], uint64_t sysid, const struct wal_name *name, const uint8_t content_id[CONTENT_ID],
+    const char *what, struct err *err)
+{
+	char text[WAL_NAME_MAX], hex[2 * CONTENT_ID + 1];
+
+	wal_name_format(text, name);
+	str_to_hex(hex, content_id, CONTENT_ID);
+	return fit(out, OBJECT_NAME_MAX, err, "gaps/%" PRIu64 "/%s/%s/%s", sysid, text, hex, what);
+}
+
+int
 layout_conflict(char out[OBJECT_NAME_MAX], const char *relative, const uint8_t content_id[CONTENT_ID], struct err *err)
 {
 	char hex[2 * CONTENT_ID + 1];

@@ -1,6 +1,7 @@
 /*
  * Names of objects in a repository, the one place that knows them. A "relative name" is relative to clusters/NAME/ and is what
- * an object's header carries; a "key" is what the store sees. No name holds a codec, a cipher or a time of upload.
+ * an object's header carries; a "key" is what the store sees. No name holds a codec, a cipher or a time of upload. For people:
+ * "Names" in docs/repository-format.md.
  */
 #ifndef PGCAIRN_REPO_LAYOUT_H
 #define PGCAIRN_REPO_LAYOUT_H
@@ -21,6 +22,12 @@ int layout_epoch_key(char out[OBJECT_NAME_MAX], const uint8_t key_id[OBJECT_KEY_
 int layout_record(char out[OBJECT_NAME_MAX], const char *folder, unsigned number, struct err *err);
 int layout_pack(char out[OBJECT_NAME_MAX], const char *label, unsigned number, struct err *err);
 int layout_manifest(char out[OBJECT_NAME_MAX], const char *label, unsigned generation, struct err *err);
+/* of one system and one file of WAL that was given up, with '/'; and of one content of it: its bytes, its record */
+int layout_gap_folder(char out[OBJECT_NAME_MAX], uint64_t sysid, const struct wal_name *name, struct err *err);
+int layout_gap(char out[OBJECT_NAME_MAX], uint64_t sysid, const struct wal_name *name, const uint8_t content_id[CONTENT_ID],
+    const char *what, struct err *err);
+#define LAYOUT_GAP_BYTES "bytes"
+#define LAYOUT_GAP_RECORD "record"
 int layout_conflict(char out[OBJECT_NAME_MAX], const char *relative, const uint8_t content_id[CONTENT_ID], struct err *err);
 
 /* 1 to 63 of [A-Za-z0-9._-], not beginning with '.' or '-': cluster names and backup labels. */

@@ -49,6 +49,8 @@ put_runs(json_t *o, const struct manifest_entry *e)
 static int
 put_file(json_t *o, const char *name, const struct manifest_entry *e)
 {
+	if (e->setting[0] != '\0' && json_object_set_new(o, "setting", json_string(e->setting)) < 0)
+		return -1;
 	if (put_path(o, name, e->path) < 0 || put_number(o, "mode", e->mode) < 0 || put_number(o, "size", e->size) < 0 ||
 	    json_object_set_new(o, "mtime", json_integer(e->mtime_s)) < 0 || put_number(o, "crc32c", e->crc32c) < 0)
 		return -1;
@@ -66,8 +68,6 @@ put_entry(json_t *o, const struct manifest_entry *e)
 	case MANIFEST_FILE:
 		return put_file(o, "file", e);
 	case MANIFEST_CONFIG:
-		if (e->setting[0] != '\0' && json_object_set_new(o, "setting", json_string(e->setting)) < 0)
-			return -1;
 		return put_file(o, "config", e);
 	case MANIFEST_BAD_PAGE:
 		return put_path(o, "bad_page", e->path) < 0 ? -1 : put_number(o, "block", e->block);

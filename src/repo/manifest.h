@@ -6,13 +6,14 @@
  *   {"tablespace":16401,"location":"/srv/ts"}
  *   {"dir":"base/1","mode":448}
  *   {"file":"base/1/1249","mode":384,"size":65536,"mtime":1767225600,"crc32c":123,"runs":[[0,0,1048576,65536]]}
- *   {"config":"/etc/postgresql/15/main/postgresql.conf", same members, "setting":"config_file"}     outside PGDATA
+ *   {"setting":"config_file","config":"/etc/postgresql/15/main/postgresql.conf", same members}      outside PGDATA
  *   {"bad_page":"base/1/1249","block":7}
  *   {"end":true,"dirs":27,"files":969,"configs":6,"tablespaces":1,"bad_pages":0}
  *
- * A run is [offset in the file, pack, plain offset in the pack, length]; runs cover the file from 0 to size without a gap, in
- * order. Paths are relative to PGDATA; files of tablespaces stand below pg_tblspc/OID/. A path that is not UTF-8 stands in hex
- * under "dir_hex", "file_hex", "config_hex", "bad_page_hex". The server's backup_manifest is a file of this name.
+ * docs/repository-format.md describes every member. A run is [offset in the file, pack, plain offset in the pack, length]; runs
+ * cover the file from 0 to size without a gap, in order. Paths are relative to PGDATA; files of tablespaces stand below
+ * pg_tblspc/OID/. A path that is not UTF-8 stands in hex under "dir_hex", "file_hex" and so on. The server's backup_manifest is
+ * a file of this name.
  */
 #ifndef PGCAIRN_REPO_MANIFEST_H
 #define PGCAIRN_REPO_MANIFEST_H
@@ -38,7 +39,7 @@ enum manifest_kind { MANIFEST_TABLESPACE, MANIFEST_DIRECTORY, MANIFEST_FILE, MAN
 struct manifest_entry {
 	enum manifest_kind kind;
 	char path[MANIFEST_PATH_MAX];       /* of a tablespace: its location; bytes, maybe not UTF-8 */
-	char setting[MANIFEST_SETTING_MAX]; /* of a configuration file: config_file, hba_file, ident_file, or "" */
+	char setting[MANIFEST_SETTING_MAX]; /* that named the file to the server: config_file, hba_file, ident_file; or "" */
 	uint32_t tablespace;                /* oid */
 	mode_t mode;
 	uint64_t size;

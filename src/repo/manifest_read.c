@@ -170,6 +170,21 @@ take_runs(struct manifest_parser *p, const json_t *o, struct err *err)
 	return offset == e->size ? 0 : corrupt(err, "runs do not cover their file");
 }
 
+/* The setting that named the file to the server: it becomes an option of a restored server's command line. */
+static int
+take_setting(struct manifest_entry *e, const json_t *o, struct err *err)
+{
+	const char *name;
+	int rc;
+
+	if (!json_has(o, "setting"))
+		return 0;
+	rc = json_get_str(o, "setting", &name, err);
+	if (rc == 0 && strcmp(name, "config_file") != 0 && strcmp(name, "hba_file") != 0 && strcmp(name, "ident_file") != 0)
+		rc = corrupt(err, "a configuration file is named by an unknown setting");
+	return rc < 0 ? rc : str_copy(e->setting, sizeof(e->setting), name, "setting", err);
+}
+
 static int
 take_file(struct manifest_parser *p, const json_t *o, struct err *err)
 {
@@ -183,6 +198,8 @@ take_file(struct manifest_parser *p, const json_t *o, struct err *err)
 		rc = json_get_i64(o, "mtime", &e->mtime_s, err);
 	if (rc == 0)
 		rc = json_get_u64(o, "crc32c", 0, UINT32_MAX, &crc, err);
+	if (rc == 0)
+		rc = take_setting(e, o, err);
 	e->mode = (mode_t)mode;
 	e->crc32c = (uint32_t)crc;
 	return rc < 0 ? rc : take_runs(p, o, err);
@@ -234,20 +251,6 @@ take_config(struct manifest_parser *p, const json_t *o, struct err *err)
 	p->counts.configs++;
 	if (!get_path(o, "config", p->entry.path) || !path_is_absolute(p->entry.path))
 		return corrupt(err, "a configuration file has no absolute path");
-	p->entry.setting[0] = '\0';
-	if (json_has(o, "setting")) {
-		const char *name;
-		int rc = json_get_str(o, "setting", &name, err);
-
-		/* it becomes an option of the server's command line */
-		if (rc == 0 && strcmp(name, "config_file") != 0 && strcmp(name, "hba_file") != 0 &&
-		    strcmp(name, "ident_file") != 0)
-			rc = corrupt(err, "a configuration file is named by an unknown setting");
-		if (rc == 0)
-			rc = str_copy(p->entry.setting, sizeof(p->entry.setting), name, "setting", err);
-		if (rc < 0)
-			return rc;
-	}
 	return take_file(p, o, err);
 }
 

@@ -32,7 +32,7 @@ static bool
 holds_data(uint8_t kind)
 {
 	return kind == OBJECT_WAL || kind == OBJECT_WAL_PARTIAL || kind == OBJECT_BACKUP_HISTORY || kind == OBJECT_PACK ||
-	       kind == OBJECT_MANIFEST;
+	       kind == OBJECT_MANIFEST || kind == OBJECT_QUARANTINE;
 }
 
 static int
@@ -61,8 +61,7 @@ expect(const struct stored *s, const char *relative, uint8_t kind, bool founder,
 }
 
 static int
-open_at(struct stored **out, struct repository *r, const char *at, const char *relative, uint8_t kind, bool founder,
-    struct err *err)
+open_object(struct stored **out, struct repository *r, const char *relative, uint8_t kind, bool founder, struct err *err)
 {
 	STORED_AUTO struct stored *s = calloc(1, sizeof(*s));
 	struct err doubt;
@@ -72,7 +71,7 @@ open_at(struct stored **out, struct repository *r, const char *at, const char *r
 		return err_set(err, ERR_NOMEM, 0, "out of memory for an object");
 	s->repo = r;
 	s->input = (struct object_input){input_get, input_get_tail, s};
-	rc = layout_key(s->key, r->cluster_name, at, err);
+	rc = layout_key(s->key, r->cluster_name, relative, err);
 	if (rc == 0)
 		rc = object_index_read(&s->index, &s->input, err);
 	if (rc == ERR_NOT_FOUND) {
@@ -95,19 +94,13 @@ open_at(struct stored **out, struct repository *r, const char *at, const char *r
 int
 stored_open(struct stored **out, struct repository *r, const char *relative, uint8_t kind, struct err *err)
 {
-	return open_at(out, r, relative, relative, kind, false, err);
-}
-
-int
-stored_open_at(struct stored **out, struct repository *r, const char *at, const char *relative, uint8_t kind, struct err *err)
-{
-	return open_at(out, r, at, relative, kind, false, err);
+	return open_object(out, r, relative, kind, false, err);
 }
 
 int
 stored_open_record(struct stored **out, struct repository *r, const char *relative, bool founder, struct err *err)
 {
-	return open_at(out, r, relative, relative, OBJECT_RECORD, founder, err);
+	return open_object(out, r, relative, OBJECT_RECORD, founder, err);
 }
 
 int

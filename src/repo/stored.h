@@ -23,11 +23,6 @@ struct stored {
  */
 int stored_open(struct stored **out, struct repository *r, const char *relative, uint8_t kind, struct err *err);
 
-/* The same for an object that stands under another name than its header says (conflict/...): at is where, relative what it is.
- */
-int stored_open_at(
-    struct stored **out, struct repository *r, const char *at, const char *relative, uint8_t kind, struct err *err);
-
 /* For repository.c: a record, whose signer must be known unless it is the founder's. */
 int stored_open_record(struct stored **out, struct repository *r, const char *relative, bool founder, struct err *err);
 

@@ -123,6 +123,28 @@ grow(struct wal_chain *c, struct err *err)
 	return 0;
 }
 
+/* A segment of the path that somebody gave up, by whichever timeline would have had it. */
+static void
+tell_gap(struct wal_chain *c, uint64_t segno)
+{
+	lsn_t start = wal_segment_start(segno, c->set->segment_size);
+
+	for (size_t i = 0; i <= c->path->n && c->gap == NULL; i++) {
+		timeline_t t = i == c->path->n ? c->path->timeline : c->path->entries[i].tli;
+		lsn_t end;
+
+		if (begin_of(c->path, t) < start + c->set->segment_size && timeline_switch_end(c->path, t, &end) && end > start)
+			c->gap = wal_set_gap(c->set, t, segno);
+	}
+	if (c->gap != NULL) {
+		char text[WAL_NAME_MAX], why[DECISION_TEXT];
+
+		wal_name_format(text, &c->gap->name);
+		decision_describe(&c->gap->decision, why);
+		(void)err_set(&c->broken, ERR_NOT_FOUND, 0, "segment %s is a recorded gap %s", text, why);
+	}
+}
+
 /* A hole, when there is more of the path behind the segment that is missing: the end of the WAL looks otherwise. */
 static void
 tell_hole(struct wal_chain *c, uint64_t missing, uint64_t last)
@@ -169,7 +191,9 @@ wal_chain_build(struct wal_chain **out, struct repository *const *repositories, 
 		struct wal_link l = {.segno = segno, .timeline = choose(set, path, segno)};
 
 		if (l.timeline == 0) {
-			tell_hole(c, segno, last);
+			tell_gap(c, segno);
+			if (c->gap == NULL)
+				tell_hole(c, segno, last);
 			break;
 		}
 		l.mask = wal_set_mask(set, l.timeline, segno);
@@ -224,6 +248,7 @@ struct scan {
 	struct err *err;
 	int rc; /* of each() */
 	struct wal_walker *walker;
+	lsn_t first_from;             /* not 0: wanted is the first record from here on, of whatever kind */
 	struct wal_record_info *held; /* the records of a segment wait until the one that spilled into it was told */
 	size_t n_held, cap;
 };
@@ -233,7 +258,7 @@ hold_record(const struct wal_record_info *r, void *arg)
 {
 	struct scan *s = arg;
 
-	if (r->kind == WAL_RECORD_OTHER || s->rc != 0)
+	if (s->rc != 0 || (s->first_from == 0 ? r->kind == WAL_RECORD_OTHER : r->lsn < s->first_from || s->n_held > 0))
 		return;
 	if (s->n_held == s->cap) {
 		size_t cap = s->cap == 0 ? 1024 : s->cap * 2;
@@ -319,4 +344,33 @@ wal_chain_scan(const struct wal_chain *c, size_t from, size_t to, struct keyring
 	}
 	free(s.held);
 	return rc;
+}
+
+int
+wal_chain_record_from(const struct wal_chain *c, lsn_t lsn, struct keyring *ring, struct wal_record_info *out, struct err *err)
+{
+	FREE_AUTO struct wal_summary *summary = malloc(sizeof(*summary));
+	struct scan s = {.err = err, .first_from = lsn};
+	uint64_t segno = lsn / c->set->segment_size;
+	struct wal_join join;
+	bool found = false;
+	int rc = 0;
+
+	if (summary == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a scan");
+	wal_join_init(&join);
+	for (size_t i = 0; rc == 0 && !found && i < c->n; i++) {
+		if (c->links[i].segno < segno)
+			continue;
+		rc = walk_link(c, i, ring, &s, summary, err);
+		if (rc == 0)
+			rc = wal_join_next(&join, summary, err);
+		if (rc == 0)
+			rc = s.rc;
+		found = rc == 0 && ((join.has_spilled && join.spilled.lsn >= lsn) || s.n_held > 0);
+	}
+	if (found)
+		*out = join.has_spilled && join.spilled.lsn >= lsn ? join.spilled : s.held[0];
+	free(s.held);
+	return rc < 0 || found ? rc : err_set(err, ERR_NOT_FOUND, 0, "no record begins there");
 }

@@ -32,13 +32,14 @@ struct wal_chain {
 	const struct timeline_history *path; /* borrowed */
 	struct wal_link *links;
 	size_t n;
-	struct err broken; /* why it ends where it ends, when that is not simply the end: kind 0 when it is */
+	struct err broken;            /* why it ends where it ends, when that is not simply the end: kind 0 when it is */
+	const struct gap_record *gap; /* borrowed from set: the segment behind the last link was given up; NULL: it was not */
 };
 
 /*
  * From the segment that holds start. upto: no further than the segment that holds this position (0: to the end). A segment that
- * is damaged in every repository, or does not join, or is missing while later ones of the path are there, ends the chain and is
- * told in broken. ERR_NOT_FOUND when the first segment is not there.
+ * is damaged in every repository, or does not join, or is missing while later ones of the path are there, or was given up, ends
+ * the chain and is told in broken. ERR_NOT_FOUND when the first segment is not there.
  */
 int wal_chain_build(struct wal_chain **out, struct repository *const *repositories, size_t n, const struct wal_set *set,
     const struct timeline_history *path, lsn_t start, lsn_t upto, struct err *err);
@@ -65,5 +66,9 @@ void wal_chain_name(const struct wal_chain *c, size_t i, char out[WAL_NAME_MAX])
  */
 int wal_chain_scan(const struct wal_chain *c, size_t from, size_t to, struct keyring *ring,
     int (*each)(const struct wal_record_info *r, void *arg, struct err *err), void *arg, struct err *err);
+
+/* The first complete record of any kind that begins at lsn or behind it. ERR_NOT_FOUND: the chain ends before one. */
+int wal_chain_record_from(
+    const struct wal_chain *c, lsn_t lsn, struct keyring *ring, struct wal_record_info *out, struct err *err);
 
 #endif

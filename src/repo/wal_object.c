@@ -241,6 +241,15 @@ bytes_of(struct taker *t, const char *member, uint8_t *out, size_t max)
 	return (uint32_t)n;
 }
 
+/* What a writer always says may not be missing: a reader would take the default for the truth. */
+static void
+require(struct taker *t, const char *const *members)
+{
+	for (; t->rc == 0 && *members != NULL; members++)
+		if (!json_has(t->o, *members))
+			t->rc = err_set(t->err, ERR_CORRUPT, 0, "member '%s' is missing", *members);
+}
+
 /* An object inside; NULL when the member is not there. What is no object may not pass for an open end that is not there. */
 static const json_t *
 object_of(struct taker *t, const char *member)
@@ -255,10 +264,13 @@ object_of(struct taker *t, const char *member)
 static void
 take_ends(struct taker *t, struct wal_summary *s)
 {
+	static const char *const of_head[] = {"expected", "length", "crc0", NULL};
+	static const char *const of_tail[] = {"start", "total", "length", "crc", "header", NULL};
 	const json_t *head = object_of(t, "head"), *tail = object_of(t, "tail");
 	struct taker h = {head, t->err, t->rc}, e = {tail, t->err, t->rc};
 
 	if (h.o != NULL) {
+		require(&h, of_head);
 		s->head.expected = number32(&h, "expected");
 		s->head.len = number32(&h, "length");
 		s->head.crc0 = number32(&h, "crc0");
@@ -266,16 +278,39 @@ take_ends(struct taker *t, struct wal_summary *s)
 		s->head.abandoned = flag(&h, "abandoned");
 		s->head.overwritten = position(&h, "overwritten");
 		s->head.zeros_follow = flag(&h, "zeros_follow");
+		if (h.rc == 0 && s->head.expected == 0 && !s->head.abandoned)
+			h.rc = err_set(t->err, ERR_CORRUPT, 0, "a head that expects nothing");
 		t->rc = h.rc;
 	}
 	if (e.o != NULL && t->rc == 0) {
+		require(&e, of_tail);
 		s->tail.start = position(&e, "start");
 		s->tail.total = number32(&e, "total");
 		s->tail.have = number32(&e, "length");
 		s->tail.crc = number32(&e, "crc");
 		s->tail.kept = bytes_of(&e, "header", s->tail.bytes, WAL_RECORD_HEADER);
+		if (e.rc == 0 && s->tail.start == 0)
+			e.rc = err_set(t->err, ERR_CORRUPT, 0, "a tail that begins nowhere");
 		t->rc = e.rc;
 	}
+}
+
+static void
+take_times(struct taker *t, struct wal_summary *s)
+{
+	static const char *const of_commits[] = {"first_time", "last_time", "min_time", "max_time", "min_xid", "max_xid", NULL};
+
+	s->commit_count = number(t, "commits", INT64_MAX);
+	if (s->commit_count == 0)
+		return;
+	require(t, of_commits);
+	s->first_time_us = time_of(t, "first_time");
+	s->last_time_us = time_of(t, "last_time");
+	s->min_time_us = time_of(t, "min_time");
+	s->max_time_us = time_of(t, "max_time");
+	s->min_xid = number32(t, "min_xid");
+	s->max_xid = number32(t, "max_xid");
+	s->xid_unknown = flag(t, "xid_unknown");
 }
 
 static int
@@ -308,6 +343,8 @@ take_points(struct wal_summary *s, const json_t *sealed, struct err *err)
 int
 wal_object_decode(struct wal_summary *s, const json_t *clear, const json_t *sealed, struct err *err)
 {
+	static const char *const always[] = {
+	    "verified", "magic", "timeline", "size", "records", "commits", "restore_points", NULL};
 	struct taker t = {clear, err, 0};
 	const char *sysid;
 
@@ -315,6 +352,7 @@ wal_object_decode(struct wal_summary *s, const json_t *clear, const json_t *seal
 	t.rc = json_get_str(clear, "system_identifier", &sysid, err);
 	if (t.rc == 0 && !str_to_u64(sysid, 0, UINT64_MAX, &s->sysid))
 		t.rc = err_set(err, ERR_CORRUPT, 0, "the system identifier is not a number");
+	require(&t, always);
 	s->verified = flag(&t, "verified");
 	s->magic = (uint16_t)number(&t, "magic", UINT16_MAX);
 	s->major = (int)number(&t, "major", 1000);
@@ -331,14 +369,7 @@ wal_object_decode(struct wal_summary *s, const json_t *clear, const json_t *seal
 	s->end = position(&t, "end");
 	s->contains_switch = flag(&t, "switch");
 	take_ends(&t, s);
-	s->commit_count = number(&t, "commits", INT64_MAX);
-	s->first_time_us = time_of(&t, "first_time");
-	s->last_time_us = time_of(&t, "last_time");
-	s->min_time_us = time_of(&t, "min_time");
-	s->max_time_us = time_of(&t, "max_time");
-	s->min_xid = number32(&t, "min_xid");
-	s->max_xid = number32(&t, "max_xid");
-	s->xid_unknown = flag(&t, "xid_unknown");
+	take_times(&t, s);
 	s->point_count = number(&t, "restore_points", INT64_MAX);
 	s->wal_level_minimal = flag(&t, "wal_level_minimal");
 	if (t.rc == 0 && sealed != NULL)

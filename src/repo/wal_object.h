@@ -1,7 +1,7 @@
 /*
  * What the clear and the sealed part of a WAL object say: a wal_summary as JSON. The clear part has what replicate, keyless
  * verify and planning need (positions, times, checksums of the open ends); names of restore points and the bytes that users
- * may have written are in the sealed part.
+ * may have written are in the sealed part. docs/repository-format.md ("WAL") lists the members and what they tell an operator.
  */
 #ifndef PGCAIRN_REPO_WAL_OBJECT_H
 #define PGCAIRN_REPO_WAL_OBJECT_H

@@ -13,6 +13,7 @@ wal_set_free(struct wal_set *s)
 		free(s->timelines[i].segments);
 	}
 	free(s->timelines);
+	gap_set_free(&s->gaps);
 	free(s);
 }
 
@@ -52,6 +53,19 @@ wal_set_mask(const struct wal_set *s, timeline_t timeline, uint64_t segno)
 			hi = mid;
 	}
 	return 0;
+}
+
+const struct gap_record *
+wal_set_gap(const struct wal_set *s, timeline_t timeline, uint64_t segno)
+{
+	for (size_t i = 0; i < s->gaps.n; i++) {
+		const struct gap_record *g = &s->gaps.list[i];
+
+		if (g->name.kind == WAL_NAME_SEGMENT && g->name.timeline == timeline &&
+		    wal_name_segno(&g->name, s->segment_size) == segno && wal_set_mask(s, timeline, segno) == 0)
+			return g;
+	}
+	return NULL;
 }
 
 static int
@@ -196,6 +210,8 @@ wal_set_load(struct wal_set **out, struct repository *const *repositories, size_
 		(void)snprintf(
 		    prefix, sizeof(prefix), "clusters/%s/wal/%llu/", l.repo->cluster_name, (unsigned long long)sysid);
 		rc = store_list(l.repo->store, prefix, take_key, &l, err);
+		if (rc == 0)
+			rc = gap_set_read(&s->gaps, l.repo, sysid, NULL, err);
 		if (rc < 0)
 			err_wrap(err, "list WAL of repository '%s'", l.repo->name);
 	}

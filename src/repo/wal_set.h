@@ -6,7 +6,7 @@
 #define PGCAIRN_REPO_WAL_SET_H
 
 #include "pg/timeline.h"
-#include "repo/repository.h"
+#include "repo/gap.h"
 
 #define WAL_SET_REPOSITORIES 32
 
@@ -28,6 +28,7 @@ struct wal_set {
 	uint32_t segment_size;
 	struct wal_set_timeline *timelines; /* in order */
 	size_t n;
+	struct gap_set gaps; /* of all repositories; those that a good copy has healed too */
 };
 
 /* repositories: borrowed, n at most WAL_SET_REPOSITORIES; their order gives the bits. */
@@ -45,5 +46,8 @@ const struct wal_set_timeline *wal_set_timeline(const struct wal_set *s, timelin
 
 /* Who has it: 0 when nobody. */
 uint32_t wal_set_mask(const struct wal_set *s, timeline_t timeline, uint64_t segno);
+
+/* The whole segment was given up, and nobody has a good copy of it; NULL when not. */
+const struct gap_record *wal_set_gap(const struct wal_set *s, timeline_t timeline, uint64_t segno);
 
 #endif

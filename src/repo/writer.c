@@ -106,8 +106,8 @@ codec_for(const struct writer *w, uint8_t kind)
 }
 
 int
-writer_start_at(struct writer *w, struct fanout *f, struct writer_object *out, uint8_t kind, const char *relative,
-    const char *at, const struct epoch *epoch, const bool *skip, struct worker_pool *pool, struct err *err)
+writer_start(struct writer *w, struct fanout *f, struct writer_object *out, uint8_t kind, const char *relative,
+    const struct epoch *epoch, const bool *skip, struct worker_pool *pool, struct err *err)
 {
 	struct object_spec spec = {
 	    .header = {.kind = kind, .codec = codec_for(w, kind)}, .signing_key = w->signing.secret->bytes, .pool = pool};
@@ -126,19 +126,12 @@ writer_start_at(struct writer *w, struct fanout *f, struct writer_object *out, u
 			spec.key = key->bytes;
 	}
 	if (rc == 0)
-		rc = fanout_put(f, at, skip, &sink, err);
+		rc = fanout_put(f, relative, skip, &sink, err);
 	if (rc == 0)
 		rc = object_writer_new(&out->object, &spec, sink, err);
 	if (rc == 0)
 		out->key = STEAL(key);
 	return rc;
-}
-
-int
-writer_start(struct writer *w, struct fanout *f, struct writer_object *out, uint8_t kind, const char *relative,
-    const struct epoch *epoch, const bool *skip, struct worker_pool *pool, struct err *err)
-{
-	return writer_start_at(w, f, out, kind, relative, relative, epoch, skip, pool, err);
 }
 
 void

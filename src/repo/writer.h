@@ -67,10 +67,6 @@ struct writer_object {
 };
 int writer_start(struct writer *w, struct fanout *f, struct writer_object *out, uint8_t kind, const char *relative,
     const struct epoch *epoch, const bool *skip, struct worker_pool *pool, struct err *err);
-
-/* The same, but the object is stored under another name than its own (conflict/...). */
-int writer_start_at(struct writer *w, struct fanout *f, struct writer_object *out, uint8_t kind, const char *relative,
-    const char *at, const struct epoch *epoch, const bool *skip, struct worker_pool *pool, struct err *err);
 void writer_object_free(struct writer_object *o);
 #define WRITER_OBJECT_AUTO SCOPE(writer_object_free)
 

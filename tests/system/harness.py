@@ -154,17 +154,18 @@ class Runtime:
             path.unlink()
         return "\n".join(found)
 
-    def template(self, segment_mb=1, checksums=True):
+    def template(self, segment_mb=1, checksums=True, pg_bin=PG_BIN):
         """An initialized data directory to copy: copies share the system identifier."""
-        key = (segment_mb, checksums)
+        key = (segment_mb, checksums, pg_bin)
         if key not in self._templates:
-            path = self.root / f"template-{segment_mb}-{int(checksums)}"
-            self.initdb(path, segment_mb, checksums)
+            path = self.root / f"template-{len(self._templates)}"
+            self.initdb(path, segment_mb, checksums, pg_bin)
             self._templates[key] = path
         return self._templates[key]
 
-    def initdb(self, path, segment_mb, checksums):
-        args = [PG_BIN / "initdb", "-D", path, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync",
+    def initdb(self, path, segment_mb, checksums, pg_bin=PG_BIN):
+        """Without checksums is what initdb of that major does by itself: from 18 on it switches them on."""
+        args = [pg_bin / "initdb", "-D", path, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync",
                 f"--wal-segsize={segment_mb}"]
         self.run(args + (["--data-checksums"] if checksums else []))
 
@@ -191,10 +192,11 @@ class Runtime:
 
 
 class Cluster:
-    """One data directory and, between start() and stop(), its server."""
+    """One data directory and, between start() and stop(), its server, whose initdb, pg_ctl and postgres lie in pg_bin."""
 
-    def __init__(self, runtime, directory, data=None):
+    def __init__(self, runtime, directory, data=None, pg_bin=PG_BIN):
         self.runtime = runtime
+        self.pg_bin = pg_bin
         self.directory = pathlib.Path(directory)
         self.data = pathlib.Path(data or self.directory / "data")
         self.log = self.directory / "server.log"
@@ -204,18 +206,27 @@ class Cluster:
         runtime.clusters.append(self)
 
     @classmethod
-    def create(cls, runtime, directory, segment_mb=1, checksums=True, fresh=False, **settings):
+    def create(cls, runtime, directory, segment_mb=1, checksums=True, fresh=False, pg_bin=PG_BIN, **settings):
         """A new cluster; fresh for a system identifier of its own, else a copy of the session's template."""
-        cluster = cls(runtime, directory)
+        cluster = cls(runtime, directory, pg_bin=pg_bin)
         if fresh:
-            runtime.initdb(cluster.data, segment_mb, checksums)
+            runtime.initdb(cluster.data, segment_mb, checksums, pg_bin)
         else:
-            runtime.run(["cp", "-a", runtime.template(segment_mb, checksums), cluster.data])
+            runtime.run(["cp", "-a", runtime.template(segment_mb, checksums, pg_bin), cluster.data])
         room = {"max_wal_size": f"{max(64, 4 * segment_mb)}MB"}  # the server wants at least two segments
         if segment_mb > 16:
             room["min_wal_size"] = f"{2 * segment_mb}MB"
         cluster.configure(**{**SERVER_SETTINGS, **room, **settings})
         return cluster
+
+    def standby(self, directory):
+        """A standby of this stopped cluster, made of a copy of its files, that will stream from it; not started."""
+        other = Cluster(self.runtime, directory, pg_bin=self.pg_bin)
+        self.runtime.run(["cp", "-a", self.data, other.data])
+        (other.data / "standby.signal").touch()
+        self.runtime.own(other.data)
+        other.configure(primary_conninfo=self.conninfo)
+        return other
 
     def configure(self, **settings):
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as conf:
@@ -234,7 +245,7 @@ class Cluster:
             return None
 
     def pg_ctl(self, *args, status=0, timeout=120):
-        return self.runtime.run([PG_BIN / "pg_ctl", "-D", self.data, *args], status=status, timeout=timeout)
+        return self.runtime.run([self.pg_bin / "pg_ctl", "-D", self.data, *args], status=status, timeout=timeout)
 
     def start(self, status=0, timeout=60):
         """Start the server and wait until it answers; status={1} for one that must not come up."""
@@ -290,7 +301,7 @@ class Cluster:
 
     def switch_wal(self):
         """Close the current segment; its name. Closes one even when nothing was written since the last switch."""
-        return self.sql("SELECT pg_logical_emit_message(false, 'switch', 'x'), pg_walfile_name(pg_switch_wal())")[0][1]
+        return self.sql("SELECT pg_logical_emit_message(false, 'switch', 'x'), pg_walfile_name(pg_switch_wal() - 1)")[0][1]
 
     def wait_archived(self, segment, timeout=60):
         """Until archive_command has answered 0 for segment."""
@@ -358,6 +369,7 @@ class Site:
         self.repositories = {r: self.directory / "repository" / r for r in repositories}
         self.pgdata = None
         self.conninfo = None
+        self.pg_bin = PG_BIN
         self.extra = []
         self.acknowledge = "all" if len(self.repositories) > 1 else None
         for path in (self.keys, self.directory / "repository", self.directory / "state", self.directory / "run"):
@@ -374,7 +386,7 @@ class Site:
 
     def use(self, cluster):
         """Write the configuration for this cluster."""
-        self.pgdata, self.conninfo = cluster.data, cluster.conninfo
+        self.pgdata, self.conninfo, self.pg_bin = cluster.data, cluster.conninfo, cluster.pg_bin
         self.write_config()
 
     def config_text(self):
@@ -429,7 +441,7 @@ class Site:
         """Restore into a new directory; a Cluster that is not started, with start_command as printed."""
         target = self.runtime.make_directory(self.directory / directory, 0o755)
         result = self.json("restore", "--pgdata", target / "data", *args, timeout=timeout)
-        cluster = Cluster(self.runtime, target)
+        cluster = Cluster(self.runtime, target, pg_bin=self.pg_bin)
         cluster.start_command = result["start_command"]
         return cluster
 

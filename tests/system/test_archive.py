@@ -129,6 +129,21 @@ def test_segments_of_other_sizes(site, runtime, place, segment_mb):
     is_stored(site, path)
 
 
+def test_a_segment_of_a_newer_major_is_taken_as_it_is_and_said_to_be_unverified(ready, segment):
+    newer = bytearray(segment.read_bytes())
+    for page in range(0, len(newer), 8192):
+        newer[page:page + 2] = b"\x21\xd1"
+    newer[5000] ^= 1  # nothing but its first page's header is looked at
+    path = ready.directory / segment.name
+    path.write_bytes(newer)
+    ready.runtime.own(path)
+    said = ready.archive(path).stderr
+    assert "unverified" in said and "D121" in said and segment.name in said
+    is_stored(ready, path)
+    assert "unverified" not in ready.archive(path).stderr, "the same again is told again"
+    ready.pgcairn("verify")
+
+
 def test_a_record_over_several_segments_is_taken_piece_by_piece(ready, source):
     name = source.cluster.value("SELECT pg_walfile_name(pg_switch_wal())")
     source.cluster.sql("SELECT pg_logical_emit_message(false, 'big', repeat('z', 3200000))")
@@ -430,6 +445,19 @@ def test_one_object_in_the_place_of_another_aborts(ready, source, segment):
     shutil.copy2(ready.segment_object(other.name), ready.segment_object(segment.name))
     ready.runtime.own(ready.segment_object(segment.name))
     aborts(ready, segment.name)
+
+
+def test_the_other_content_in_the_place_of_the_first_aborts(ready):
+    """It was kept under conflict/, whole and signed; whoever can move files cannot put it in service."""
+    history = ready.directory / "00000002.history"
+    history.write_text("1\t0/3000000\tfirst promotion\n")
+    ready.archive(history)
+    history.write_text("1\t0/3000000\tsecond promotion\n")
+    ready.archive(history, status=FAILED)
+    (kept,) = ready.objects("clusters/*/conflict/**/*")
+    assert {f["kind"] for f in ready.json("verify", status=None)["findings"]} == {"conflict"}
+    shutil.copy2(kept, ready.objects(f"clusters/*/wal/*/{history.name}")[0])
+    aborts(ready, history.name)
 
 
 def test_a_corrupt_object_is_served_from_the_other_repository(ready_two, segment):

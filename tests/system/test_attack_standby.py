@@ -44,7 +44,7 @@ def back(site):
 @pytest.mark.parametrize("standby", [["promote-without-archive = allow"]], indirect=True)
 def test_a_standby_that_may_lives_on_without_its_repository_catches_up_and_can_be_promoted(site, standby):
     away(site)
-    wait_until(lambda: standby.log_text().count("no repository answers") >= 2, "the standby to miss its repository twice")
+    wait_until(lambda: standby.log_text().count("ALARM: whether 00000002.history exists is not known") >= 2, "the standby to miss its repository twice")
     assert standby.value("SELECT count(*) FROM t") == 100
     back(site)
     standby.primary.sql("INSERT INTO t SELECT generate_series(101, 200)")

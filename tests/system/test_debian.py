@@ -58,6 +58,14 @@ def as_postgres(runtime):
     return query
 
 
+def start_as_printed(runtime, restored):
+    assert str(restored.data) in restored.start_command
+    said = restored.directory / "said"
+    with open(said, "w", encoding="utf-8") as out:  # a file, because the server may keep it open
+        process = runtime.popen(shlex.split(restored.start_command), cwd="/", stdout=out, stderr=out)
+        assert process.wait(timeout=60) == 0, said.read_text() + (restored.data / "startup.log").read_text()
+
+
 def test_a_stock_cluster_is_backed_up_by_peer_and_starts_by_the_printed_command(runtime, place, debian, as_postgres):
     site = Site(runtime, place / "site")
     site.pgdata, site.conninfo = debian.data, f"host=/var/run/postgresql port={debian.port} user=postgres"
@@ -66,6 +74,11 @@ def test_a_stock_cluster_is_backed_up_by_peer_and_starts_by_the_printed_command(
     assert "peer" in stock and "trust" not in [w for line in stock.splitlines() if line[:1] not in "#" for w in line.split()]
     with open(debian.etc / "postgresql.conf", "a", encoding="utf-8") as conf:
         conf.write(f"archive_mode = on\narchive_command = '{site.archive_command}'\n")
+    # what a restore of long ago left in PGDATA, longer than the file that has its place now
+    leftover = debian.data / "pgcairn.config" / str(debian.etc / "pg_hba.conf").lstrip("/")
+    runtime.run(["mkdir", "-p", leftover.parent])
+    leftover.write_text("# of an earlier life\n" * 1000)
+    runtime.own(leftover)
     debian.ctl("start")
     site.pgcairn("init")
     as_postgres(debian.port, "CREATE TABLE t AS SELECT generate_series(1, 1000) AS i")
@@ -77,16 +90,26 @@ def test_a_stock_cluster_is_backed_up_by_peer_and_starts_by_the_printed_command(
     assert (debian.etc / "pg_hba.conf").read_text() == stock
     debian.drop()  # with all of /etc/postgresql/15/NAME: the host is gone
 
-    restored = site.restore()
-    assert str(restored.data) in restored.start_command
-    said = restored.directory / "said"
-    with open(said, "w", encoding="utf-8") as out:  # a file, because the server may keep it open
-        process = runtime.popen(shlex.split(restored.start_command), cwd="/", stdout=out, stderr=out)
-        assert process.wait(timeout=60) == 0, said.read_text() + (restored.data / "startup.log").read_text()
+    restored = site.restore("--adopt")
+    assert (restored.data / "pgcairn.config" / str(debian.etc / "pg_hba.conf").lstrip("/")).read_text() == stock
+    start_as_printed(runtime, restored)
     try:
         wait_until(lambda: as_postgres(debian.port, "SELECT pg_is_in_recovery()") == "f", "the end of recovery")
         assert as_postgres(debian.port, "SELECT count(*), sum(i) FROM t") == "1500|1125750"
         assert as_postgres(debian.port, "SHOW data_directory") == str(restored.data)
-        assert as_postgres(debian.port, "SHOW archive_mode") == "off"
+        # it lives on with the configuration that lies in PGDATA now, and the next backup of it starts by its own command too
+        site.pgdata = restored.data
+        site.write_config()
+        site.json("backup", "--full")
     finally:
         restored.stop()
+    second = site.restore(directory="second")
+    start_as_printed(runtime, second)
+    try:
+        wait_until(lambda: as_postgres(debian.port, "SELECT pg_is_in_recovery()") == "f", "the end of recovery")
+        assert as_postgres(debian.port, "SELECT count(*), sum(i) FROM t") == "1500|1125750"
+        assert as_postgres(debian.port, "SHOW config_file").startswith(str(second.data))
+        assert as_postgres(debian.port, "SHOW archive_mode") == "off"
+    finally:
+        second.stop()
+    assert len(site.info()["backups"]) == 2

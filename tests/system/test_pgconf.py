@@ -45,14 +45,27 @@ def test_the_role_can_what_it_needs_and_no_more(runtime, place, with_role):
         psql(runtime, conninfo, forbidden, status=1)
 
 
-def test_pgcairn_works_with_the_role(site, with_role):
-    cluster = site.cluster()
+def test_pgcairn_works_with_the_role(site, with_role, server_bin):
+    cluster = site.cluster(pg_bin=server_bin)
     site.conninfo = with_role(cluster)
     site.write_config()
     site.pgcairn("init")
     site.json("backup", "--full")
     cluster.archive_now()
     site.pgcairn("check")
+
+
+def test_check_proves_archiving_where_no_record_can_be_written_and_the_last_segment_is_just_closed(site, with_role, server_bin):
+    """pg_switch_wal then gives a position between two segments, which pg_walfile_name takes for the later one since 17."""
+    cluster = site.cluster(pg_bin=server_bin)
+    site.conninfo = with_role(cluster)
+    site.write_config()
+    site.pgcairn("init")
+    site.json("backup", "--full")
+    for function in cluster.sql("SELECT oid::regprocedure::text FROM pg_proc WHERE proname = 'pg_logical_emit_message'"):
+        cluster.sql(f"REVOKE EXECUTE ON FUNCTION {function[0]} FROM PUBLIC")
+    closed = cluster.archive_now()
+    assert site.json("check", "--timeout", "20s")["proved_segment"] == closed
 
 
 @pytest.mark.parametrize("files", [("primary.conf",), ("primary.conf", "standby.conf")])

@@ -1,80 +1,17 @@
 """The main job: archive, back up, destroy, recover to a moment, and count the rows exactly."""
 
 import datetime
-import time
 
 import pytest
 
 from harness import PG_BIN, Site, wait_until
-
-BEFORE_BACKUP = 5
-ROWS = 15
-TABLE = "CREATE TABLE t (id int PRIMARY KEY, note text NOT NULL)"
-SUM = "SELECT coalesce(array_agg(id ORDER BY id), '{}'), md5(string_agg(note, ',' ORDER BY id)) FROM t"
-
-
-def utc(moment):
-    return moment.astimezone(datetime.timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-class History:
-    """A backup among rows that were committed one by one, with all that is known about each commit."""
-
-    def __init__(self, site):
-        self.site = site
-        self.source = source = site.cluster()
-        source.start()
-        site.pgcairn("init")
-        source.sql(TABLE)
-        self.rows = {}
-        self.sums = {}
-        for number in range(1, BEFORE_BACKUP + 1):
-            self.commit(number)
-        self.backup = site.json("backup", "--full")
-        for number in range(BEFORE_BACKUP + 1, ROWS + 1):
-            self.commit(number)
-        # A server that was recovered once keeps such a line; it must not reach the restored one.
-        source.sql("ALTER SYSTEM SET recovery_target_name = 'stale'")
-        source.archive_now()
-        source.stop()
-
-    def commit(self, number):
-        """Commit one row; note its transaction, its commit time, and a moment, a place and a name just after it."""
-        value = self.source.value
-        xid = value("INSERT INTO t VALUES (%s, %s) RETURNING pg_current_xact_id()::text", number, f"row {number}")
-        committed = value("SELECT pg_xact_commit_timestamp(xmin) FROM t WHERE id = %s", number)
-        time.sleep(0.02)
-        after = value("SELECT clock_timestamp()")
-        lsn = value("SELECT pg_current_wal_insert_lsn()::text")
-        value("SELECT pg_create_restore_point(%s)", f"after-{number}")
-        time.sleep(0.02)
-        self.rows[number] = {"xid": xid, "committed": committed, "after": after, "lsn": lsn}
-        self.sums[number] = self.source.sql(SUM)[0]
-
-    def wants(self, cluster, last):
-        """The cluster holds rows 1 to last, with their contents, and nothing else."""
-        assert cluster.sql(SUM)[0] == self.sums[last]
+from history import BEFORE_BACKUP, ROWS, History, restore, utc  # noqa: F401 (fixtures are used by their names)
 
 
 @pytest.fixture(scope="module")
 def history(runtime):
     with runtime.place("pitr") as place:
         yield History(Site(runtime, place / "site"))
-
-
-@pytest.fixture
-def restore(history, request, runtime):
-    """Restore into a directory of this test and start it."""
-    made = []
-
-    def start(*args):
-        made.append(history.site.restore(*args, directory=f"r{id(request)}-{len(made)}"))
-        made[-1].start()
-        return made[-1]
-
-    yield start
-    for cluster in made:
-        runtime.clear(cluster.directory)
 
 
 def test_latest_brings_every_row_and_promotes(history, restore):
@@ -93,14 +30,7 @@ def test_immediate_ends_where_the_backup_ends(history, restore):
 @pytest.mark.parametrize("last", [BEFORE_BACKUP + 1, 10, ROWS - 1])
 @pytest.mark.parametrize("kind", ["time", "lsn", "xid", "name"])
 def test_a_target_ends_after_exactly_its_row(history, restore, kind, last):
-    row = history.rows[last]
-    target = {"time": utc(row["after"]), "lsn": row["lsn"], "xid": row["xid"], "name": f"after-{last}"}[kind]
-    cluster = restore(f"--target-{kind}", target)
-    cluster.wait_paused()
-    history.wants(cluster, last)
-    cluster.sql("SELECT pg_wal_replay_resume()")
-    cluster.wait_promoted()
-    history.wants(cluster, last)
+    history.ends_after(restore, kind, last)
 
 
 def test_a_target_time_includes_the_commit_of_that_very_microsecond(history, restore):

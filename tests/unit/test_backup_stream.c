@@ -24,6 +24,12 @@ note(struct log *l, struct err *err, const char *what, const char *name)
 }
 
 static int
+on_started(const struct backup_start *begun, void *arg, struct err *err)
+{
+	return note(arg, err, "start=", begun->form == BACKUP_COPY_EACH ? "each" : "one");
+}
+
+static int
 on_archive(size_t i, void *arg, struct err *err)
 {
 	return note(arg, err, "archive=", i == 0 ? "0" : "1");
@@ -75,6 +81,7 @@ on_progress(uint64_t done, void *arg, struct err *err)
 }
 
 static const struct backup_events events = {
+    .started = on_started,
     .archive_begin = on_archive,
     .directory = on_directory,
     .symlink = on_symlink,
@@ -111,6 +118,20 @@ send(struct backup_stream *s, char what, struct err *err)
 		assert_int_equal(buf_append(&b, "d", 1, NULL), 0);
 		tar_add(&b, "base/x", '0', "abc", "");
 		return backup_stream_message(s, b.data, 600, err);
+	case 'c': /* another COPY */
+		return backup_stream_copy(s, err);
+	case 't': /* the same without the byte in front */
+		tar_add(&b, "base/", '5', "", "");
+		tar_add(&b, "base/x", '0', "abc", "");
+		return backup_stream_message(s, b.data, b.len, err);
+	case 'q': /* half of it */
+		tar_add(&b, "base/x", '0', "abc", "");
+		return backup_stream_message(s, b.data, 600, err);
+	case 'z': /* what closes an archive */
+		assert_int_equal(buf_append(&b, (char[1024]){0}, 1024, NULL), 0);
+		return backup_stream_message(s, b.data, b.len, err);
+	case 'j':
+		return backup_stream_message(s, "{json}", 6, err);
 	case 'm':
 		return backup_stream_message(s, "m", 1, err);
 	case 'd':
@@ -126,14 +147,24 @@ send(struct backup_stream *s, char what, struct err *err)
 }
 
 static int
-play(const char *script, struct log *l)
+play_form(const char *script, enum backup_form form, struct log *l)
 {
 	BACKUP_STREAM_AUTO struct backup_stream *s = NULL;
-	int rc = backup_stream_new(&s, &start, &events, l, NULL);
+	struct backup_start of_form = start;
+	int rc;
+
+	of_form.form = form;
+	rc = backup_stream_new(&s, &of_form, &events, l, NULL);
 
 	for (; rc == 0 && *script != '\0'; script++)
 		rc = send(s, *script, NULL);
 	return rc != 0 ? rc : backup_stream_finish(s, NULL);
+}
+
+static int
+play(const char *script, struct log *l)
+{
+	return play_form(script, BACKUP_ONE_COPY, l);
 }
 
 static void
@@ -142,10 +173,10 @@ a_backup_is_told_in_order(void **state)
 	struct log l = {0};
 
 	(void)state;
-	assert_int_equal(play("TpfBfpmdd", &l), 0);
-	assert_string_equal(buf_text(&l.text),
-	    "archive=0 progress=258 dir=base link=/wal file=base/x abc end done archive=1 dir=base link=/wal file=base/x abc "
-	    "end progress=258 done {json} {json} ");
+	assert_int_equal(play("cTpfBfpmdd", &l), 0);
+	assert_string_equal(buf_text(&l.text), "start=one archive=0 progress=258 dir=base link=/wal file=base/x abc end done "
+					       "archive=1 dir=base link=/wal file=base/x abc "
+					       "end progress=258 done {json} {json} ");
 	buf_free(&l.text);
 }
 
@@ -186,6 +217,57 @@ messages_out_of_order_are_refused(void **state)
 		struct log l = {0};
 
 		if (play(rows[i].script, &l) != rows[i].want)
+			fail_msg("'%s'", rows[i].script);
+		buf_free(&l.text);
+	}
+}
+
+static void
+a_backup_of_14_is_told_in_the_same_order(void **state)
+{
+	struct log l = {0};
+
+	(void)state;
+	assert_int_equal(backup_stream_copies(&start), 1);
+	assert_int_equal(backup_stream_copies(&(struct backup_start){.n_tablespaces = 2, .form = BACKUP_COPY_EACH}), 3);
+	assert_int_equal(play_form("ctctzcjj", BACKUP_COPY_EACH, &l), 0);
+	assert_string_equal(buf_text(&l.text),
+	    "start=each archive=0 dir=base file=base/x abc end progress=? done archive=1 dir=base file=base/x abc end "
+	    "progress=? progress=? done {json} {json} ");
+	buf_free(&l.text);
+}
+
+static void
+copies_of_14_that_are_too_few_or_too_many_are_refused(void **state)
+{
+	static const struct {
+		const char *script;
+		int want;
+	} rows[] = {
+	    {"ctctcj", 0},
+	    {"cccj", 0}, /* empty archives: the manifest tells what is missing */
+	    {"ctzctzcjjj", 0},
+	    {"", ERR_CORRUPT},
+	    {"t", ERR_CORRUPT},
+	    {"ct", ERR_CORRUPT},
+	    {"ctct", ERR_CORRUPT},
+	    {"ctctc", ERR_CORRUPT},
+	    {"ctctcjc", ERR_CORRUPT},
+	    {"ctctcjct", ERR_CORRUPT},
+	    {"ctctctcj", ERR_CORRUPT},
+	    {"cqctcj", ERR_CORRUPT},
+	    {"ctcqcj", ERR_CORRUPT},
+	    {"cfctcj", ERR_CORRUPT}, /* the newer form's byte in front */
+	    {"cTctcj", ERR_CORRUPT},
+	    {"cjctcj", ERR_CORRUPT},
+	    {"ctztctcj", ERR_CORRUPT},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct log l = {0};
+
+		if (play_form(rows[i].script, BACKUP_COPY_EACH, &l) != rows[i].want)
 			fail_msg("'%s'", rows[i].script);
 		buf_free(&l.text);
 	}
@@ -275,20 +357,28 @@ a_list_of_tablespaces_ends_with_the_data_directory(void **state)
 static void
 every_event_can_end_the_backup(void **state)
 {
-	int at = 1;
+	static const struct {
+		const char *script;
+		enum backup_form form;
+		int events;
+	} rows[] = {{"cTpfBfpmdd", BACKUP_ONE_COPY, 19}, {"ctctcjj", BACKUP_COPY_EACH, 17}};
 
 	(void)state;
-	for (;; at++) {
-		struct log l = {.fail_at = at};
-		int rc = play("TpfBfpmdd", &l);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int at = 1;
 
-		buf_free(&l.text);
-		if (rc == 0)
-			break;
-		assert_int_equal(rc, ERR_NOSPACE);
-		assert_int_equal(l.calls, at);
+		for (;; at++) {
+			struct log l = {.fail_at = at};
+			int rc = play_form(rows[i].script, rows[i].form, &l);
+
+			buf_free(&l.text);
+			if (rc == 0)
+				break;
+			assert_int_equal(rc, ERR_NOSPACE);
+			assert_int_equal(l.calls, at);
+		}
+		assert_int_equal(at, rows[i].events + 1);
 	}
-	assert_int_equal(at, 19);
 }
 
 int
@@ -297,6 +387,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_backup_is_told_in_order),
 	    cmocka_unit_test(messages_out_of_order_are_refused),
+	    cmocka_unit_test(a_backup_of_14_is_told_in_the_same_order),
+	    cmocka_unit_test(copies_of_14_that_are_too_few_or_too_many_are_refused),
 	    cmocka_unit_test(messages_of_another_form_are_refused),
 	    cmocka_unit_test(a_message_over_its_cap_is_refused),
 	    cmocka_unit_test(a_list_of_tablespaces_ends_with_the_data_directory),

@@ -416,7 +416,8 @@ all_of_no_repositories_is_not_acknowledged(void **state)
 static void
 secrets_are_not_printed(void **state)
 {
-	CONFIG_AUTO struct config *cfg = good(REPO "[cluster:c]\npgdata = /d\nconninfo = password=sesame\n");
+	CONFIG_AUTO struct config *cfg = good(REPO "[cluster:c]\npgdata = /d\nconninfo = password=sesame\n"
+						   "primary-conninfo = password=sesame\n");
 	BUF_AUTO struct buf ini = {0}, json = {0};
 
 	(void)state;
@@ -424,7 +425,7 @@ secrets_are_not_printed(void **state)
 	assert_int_equal(config_print(cfg, &json, true, NULL), 0);
 	assert_null(strstr(buf_text(&ini), "sesame"));
 	assert_null(strstr(buf_text(&json), "sesame"));
-	assert_non_null(strstr(buf_text(&ini), "[cluster:c]\npgdata = /d\nconninfo = (hidden)\ncheckpoint = fast\n"));
+	assert_non_null(strstr(buf_text(&ini), "[cluster:c]\npgdata = /d\nconninfo = (hidden)\nprimary-conninfo = (hidden)\n"));
 	assert_non_null(strstr(buf_text(&json), "\"conninfo\": \"(hidden)\""));
 	assert_non_null(strstr(buf_text(&json), "\"id\": null"));
 	assert_non_null(strstr(buf_text(&ini), "; acknowledge is not set\ntimeout = 1min\n"));

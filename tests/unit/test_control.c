@@ -1,3 +1,4 @@
+#include "told.h"
 #include "wal_fixture.h"
 
 #include <inttypes.h>
@@ -5,42 +6,6 @@
 #include "base/scope.h"
 #include "pg/control.h"
 #include "pg/crc32c.h"
-
-/* The value that pg_controldata printed for a key. */
-static const char *
-told(const char *text, const char *key, char *out, size_t size)
-{
-	const char *at = strstr(text, key);
-	size_t n;
-
-	if (at == NULL)
-		fail_msg("no '%s'", key);
-	at += strlen(key);
-	at += strspn(at, " ");
-	n = strcspn(at, "\n");
-	assert_true(n < size);
-	memcpy(out, at, n);
-	out[n] = '\0';
-	return out;
-}
-
-static void
-expect_number(const char *text, const char *key, uint64_t have)
-{
-	char value[128], want[32];
-
-	(void)snprintf(want, sizeof(want), "%" PRIu64, have);
-	assert_string_equal(told(text, key, value, sizeof(value)), want);
-}
-
-static void
-expect_lsn(const char *text, const char *key, lsn_t have)
-{
-	char value[128], want[LSN_TEXT];
-
-	lsn_format(want, have);
-	assert_string_equal(told(text, key, value, sizeof(value)), want);
-}
 
 static void
 fields_are_those_that_pg_controldata_prints(void **state)

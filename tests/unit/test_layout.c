@@ -39,6 +39,15 @@ names_are_what_the_format_says(void **state)
 	assert_string_equal(out, "backup/20260101T000000F/pack-1234567");
 	must(layout_manifest(out, "x", 0, &err), &err);
 	assert_string_equal(out, "backup/x/manifest-0000");
+	{
+		struct wal_name name;
+
+		assert_true(wal_name_parse("00000001000000A200000003", &name));
+		must(layout_gap_folder(out, UINT64_MAX, &name, &err), &err);
+		assert_string_equal(out, "gaps/18446744073709551615/00000001000000A200000003/");
+		must(layout_gap(out, 7, &name, id, LAYOUT_GAP_BYTES, &err), &err);
+		assert_string_equal(out, "gaps/7/00000001000000A200000003/ab000000000000000000000000000001/bytes");
+	}
 	must(layout_conflict(out, "wal/1/x", id, &err), &err);
 	assert_string_equal(out, "conflict/wal/1/x/ab000000000000000000000000000001");
 }

@@ -175,6 +175,22 @@ lines_come_back_wherever_their_pieces_are_cut(void **state)
 }
 
 static void
+a_file_in_pgdata_keeps_the_setting_that_names_it(void **state)
+{
+	static const char line[] = "{\"setting\":\"config_file\",\"file\":\"conf/x\",\"mode\":384,\"size\":30,\"mtime\":5,"
+				   "\"crc32c\":7,\"runs\":[[0,0,990,10],[10,1,30,20]]}\n";
+	static const char end[] = END(0, 1, 0, 0, 0);
+	FREE_AUTO char *whole = str_printf("%s%s", line, end);
+	BUF_AUTO struct buf out = {0};
+	struct err err = {0};
+
+	(void)state;
+	if (parse(whole, strlen(whole), strlen(whole), &out, &err) != 0)
+		fail_msg("%s", err.msg);
+	assert_string_equal(buf_text(&out), line);
+}
+
+static void
 unknown_members_are_passed_over_and_unknown_lines_are_not(void **state)
 {
 	static const char more[] = "{\"dir\":\"base\",\"mode\":448,\"of_a_later_version\":[1]}\n" FILE_LINE END(1, 1, 0, 0, 0);
@@ -243,6 +259,8 @@ a_malformed_manifest_is_refused(void **state)
 	    "{\"bad_page\":\"a\",\"block\":4294967296}\n",
 	    "{\"config\":\"a\",\"mode\":384,\"size\":0,\"mtime\":0,\"crc32c\":0,\"runs\":[]}\n",
 	    "{\"config\":\"/etc/../a\",\"mode\":384,\"size\":0,\"mtime\":0,\"crc32c\":0,\"runs\":[]}\n",
+	    "{\"file\":\"a\",\"setting\":\"x\",\"mode\":384,\"size\":30,\"mtime\":0,\"crc32c\":0,\"runs\":[[0,0,0,30]]}\n" END(
+		0, 1, 0, 0, 0),
 	    "{\"config\":\"/a\",\"setting\":\"x\",\"mode\":384,\"size\":0,\"mtime\":0,\"crc32c\":0,\"runs\":[]}\n",
 	    /* runs; packs hold 1000 and 50 bytes */
 	    FILE_OF("a", 30, "[]"),
@@ -312,6 +330,7 @@ main(void)
 	    cmocka_unit_test(a_head_comes_back_as_it_was),
 	    cmocka_unit_test(a_malformed_head_is_refused),
 	    cmocka_unit_test(lines_come_back_wherever_their_pieces_are_cut),
+	    cmocka_unit_test(a_file_in_pgdata_keeps_the_setting_that_names_it),
 	    cmocka_unit_test(unknown_members_are_passed_over_and_unknown_lines_are_not),
 	    cmocka_unit_test(a_malformed_manifest_is_refused),
 	    cmocka_unit_test(a_line_without_an_end_is_refused_before_memory_is_used_up),

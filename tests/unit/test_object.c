@@ -312,6 +312,21 @@ a_header_that_no_writer_makes_is_refused(void **state)
 }
 
 static void
+a_key_id_without_cipher_is_refused(void **state)
+{
+	struct object_header h = {.kind = OBJECT_RECORD, .name = "signers/0000"}, back;
+	uint8_t bytes[OBJECT_HEADER_MAX];
+	struct err err = {0};
+	size_t len, took;
+
+	(void)state;
+	must(object_header_encode(&h, bytes, &len, &err), &err);
+	must(object_header_decode(&back, bytes, len, &took, &err), &err);
+	bytes[40 + OBJECT_KEY_ID - 1] = 1;
+	must_fail(object_header_decode(&back, bytes, len, &took, &err), ERR_CORRUPT, &err, "the id of no key");
+}
+
+static void
 a_header_that_does_not_fit_is_our_own_mistake(void **state)
 {
 	struct object_header h = {.kind = OBJECT_WAL};
@@ -358,7 +373,8 @@ a_kind_has_a_name(void **state)
 	assert_string_equal(object_kind_name(OBJECT_WAL), "wal");
 	assert_string_equal(object_kind_name(OBJECT_RECORD), "record");
 	assert_string_equal(object_kind_name(0), "?");
-	assert_string_equal(object_kind_name(9), "?");
+	assert_string_equal(object_kind_name(9), "quarantine");
+	assert_string_equal(object_kind_name(10), "?");
 	assert_string_equal(object_kind_name(255), "?");
 }
 
@@ -372,6 +388,7 @@ main(void)
 	    cmocka_unit_test(the_wrong_key_opens_nothing),
 	    cmocka_unit_test(a_frame_is_bound_to_its_place_and_its_object),
 	    cmocka_unit_test(a_header_that_no_writer_makes_is_refused),
+	    cmocka_unit_test(a_key_id_without_cipher_is_refused),
 	    cmocka_unit_test(a_header_that_does_not_fit_is_our_own_mistake),
 	    cmocka_unit_test(a_signature_fits_one_root_and_one_purpose),
 	    cmocka_unit_test(a_kind_has_a_name),

@@ -70,11 +70,14 @@ what_a_copy_may_not_do_is_decided_anew(void **state)
 	static const char old[] = "archive_mode = on\nmax_logical_replication_workers = 8\nwal_level = 'logical'\n";
 
 	(void)state;
-	expect_kept(old, false, "wal_level = 'logical'\n");
-	expect_kept(old, true, old);
-	/* the backup of a copy that nobody adopted carries what its restore wrote */
-	expect_kept("archive_mode = 'off'\nmax_logical_replication_workers = '0'\nwal_level = 'logical'\n", true,
-	    "wal_level = 'logical'\n");
+	for (int adopt = 0; adopt < 2; adopt++) {
+		/* the original's own values stay for who adopts the copy: ours stand behind them, and the last one counts */
+		expect_kept(old, adopt != 0, old);
+		/* the backup of a copy that nobody adopted carries what its restore wrote */
+		expect_kept("archive_mode = 'off'\nmax_logical_replication_workers = '0'\nwal_level = 'logical'\n", adopt != 0,
+		    "wal_level = 'logical'\n");
+		expect_kept("# pgcairn restore of backup x, y\n# mine\n", adopt != 0, "# mine\n");
+	}
 	for (int adopt = 0; adopt < 2; adopt++) {
 		BUF_AUTO struct buf out = {0};
 		struct restore_options o = {.adopt = adopt != 0};
@@ -83,6 +86,20 @@ what_a_copy_may_not_do_is_decided_anew(void **state)
 		assert_int_equal(strstr(buf_text(&out), "archive_mode = 'off'\n") != NULL, adopt == 0);
 		assert_int_equal(strstr(buf_text(&out), "max_logical_replication_workers = '0'\n") != NULL, adopt == 0);
 	}
+}
+
+static void
+adopting_leaves_the_file_as_it_was_before_the_restore(void **state)
+{
+	static const char old[] = "# mine\narchive_mode = 'on'\nwal_level = 'logical'\nwork_mem = '8MB'\n";
+	BUF_AUTO struct buf restored = {0}, adopted = {0};
+	struct restore_options o = {.plan.target = {.kind = TARGET_NAME, .name = "x"}};
+	struct err err = {0};
+
+	(void)state;
+	make(old, &o, 3, "x", &restored);
+	assert_int_equal(restore_auto_conf_adopted(buf_text(&restored), restored.len, &adopted, &err), 0);
+	assert_string_equal(buf_text(&adopted), old);
 }
 
 static unsigned
@@ -147,6 +164,36 @@ the_target_stands_behind_every_clear(void **state)
 }
 
 static void
+a_standby_gets_no_end_and_stays_what_its_original_is(void **state)
+{
+	static const char *const ends[] = {"recovery_target_action", "recovery_target_inclusive", "recovery_min_apply_delay"};
+	struct restore_options o = {.standby = true, .primary_conninfo = "host='h' user=r"};
+
+	(void)state;
+	for (int streams = 0; streams < 2; streams++) {
+		BUF_AUTO struct buf out = {0};
+		const char *text;
+
+		o.primary_conninfo = streams != 0 ? "host='h' user=r" : NULL;
+		make("archive_mode = on\nprimary_conninfo = 'host=old'\nrecovery_target_lsn = '0/1'\n", &o, 5, "cmd %f %p",
+		    &out);
+		text = buf_text(&out);
+		assert_non_null(strstr(text, "recovery_target_timeline = 'latest'\n"));
+		assert_non_null(strstr(text, "restore_command = 'cmd %f %p'\n"));
+		assert_non_null(strstr(text, "recovery_target_lsn = ''\n"));
+		assert_non_null(strstr(text, "archive_mode = on\n"));
+		assert_null(strstr(text, "archive_mode = 'off'"));
+		assert_null(strstr(text, "max_logical_replication_workers"));
+		assert_null(strstr(text, "host=old"));
+		/* nothing said: what postgresql.conf says of the primary counts */
+		assert_int_equal(times(text, "primary_conninfo"), streams);
+		assert_int_equal(strstr(text, "primary_conninfo = 'host=''h'' user=r'\n") != NULL, streams != 0);
+		for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+			assert_null(strstr(text, ends[i]));
+	}
+}
+
+static void
 a_value_is_quoted_or_refused(void **state)
 {
 	static const struct {
@@ -204,7 +251,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(settings_of_an_earlier_recovery_are_dropped),
 	    cmocka_unit_test(what_a_copy_may_not_do_is_decided_anew),
+	    cmocka_unit_test(adopting_leaves_the_file_as_it_was_before_the_restore),
 	    cmocka_unit_test(the_target_stands_behind_every_clear),
+	    cmocka_unit_test(a_standby_gets_no_end_and_stays_what_its_original_is),
 	    cmocka_unit_test(a_value_is_quoted_or_refused),
 	    cmocka_unit_test(restore_command_survives_server_and_shell),
 	};

@@ -233,10 +233,60 @@ every_lsn_up_to_the_last_record_is_reached(void **state)
 			continue;
 		}
 		must(rc, &err);
-		assert_int_equal(stop.lsn, rows[i].lsn);
+		assert_true(stop.lsn >= rows[i].lsn && stop.end > stop.lsn);
 		assert_int_equal(stop.before, t.exclusive);
-		assert_int_equal(stop.link, rows[i].lsn / (1 << 20) - 9);
+		assert_int_equal(stop.link, stop.lsn / (1 << 20) - 9);
+		if (rows[i].lsn == last)
+			assert_int_equal(stop.lsn, last);
 	}
+}
+
+static void
+an_lsn_target_stops_at_the_first_record_that_begins_there_or_later(void **state)
+{
+	struct stage *s = *state;
+	lsn_t at = s->head.stop_lsn;
+
+	/* from record to record, over the edges of segments too: nothing lies between two stops that follow each other */
+	for (size_t i = 0; i < 3; i++) {
+		struct target t = {.kind = TARGET_LSN, .lsn = at};
+		struct target_stop stop, same, next;
+		struct err err = {0};
+		bool too_early;
+
+		must(prove(s, &t, &stop, &too_early, &err), &err);
+		t.lsn = stop.lsn;
+		must(prove(s, &t, &same, &too_early, &err), &err);
+		assert_int_equal(same.lsn, stop.lsn);
+		assert_int_equal(same.end, stop.end);
+		t.lsn = stop.lsn + 1;
+		must(prove(s, &t, &next, &too_early, &err), &err);
+		/* only a page's header may stand between the end of one and the start of the next */
+		assert_true(next.lsn >= stop.end && next.lsn <= stop.end + 40);
+		at = SEGMENT_LSN(s->l.chain->links[0].segno + 1 + i) - 1;
+	}
+}
+
+static void
+what_lies_before_the_start_is_not_replayed(void **state)
+{
+	struct stage *s = *state;
+	const struct wal_record_info *r = s->f->list;
+	struct manifest_head kept = s->head;
+	struct target_stop stop;
+	struct err err = {0};
+	bool too_early;
+
+	while (!ends_transaction(r) || r->lsn < s->head.stop_lsn)
+		r++;
+	must(prove(s, &(struct target){.kind = TARGET_XID, .xid = r->xid}, &stop, &too_early, &err), &err);
+	assert_int_equal(stop.lsn, r->lsn);
+	s->head.start_lsn = r->lsn + 1;
+	s->head.stop_lsn = r->end_lsn;
+	must_fail(prove(s, &(struct target){.kind = TARGET_XID, .xid = r->xid}, &stop, &too_early, &err), ERR_REFUSED, &err,
+	    "before the start");
+	assert_true(too_early);
+	s->head = kept;
 }
 
 static void
@@ -338,6 +388,8 @@ main(void)
 	    cmocka_unit_test(a_target_that_is_not_there_is_refused_with_what_could_be_had),
 	    cmocka_unit_test(a_target_before_the_backup_belongs_to_an_older_one),
 	    cmocka_unit_test(every_lsn_up_to_the_last_record_is_reached),
+	    cmocka_unit_test(an_lsn_target_stops_at_the_first_record_that_begins_there_or_later),
+	    cmocka_unit_test(what_lies_before_the_start_is_not_replayed),
 	    cmocka_unit_test(latest_and_immediate_need_the_wal_that_they_promise),
 	    cmocka_unit_test(a_search_without_keys_is_refused),
 	    cmocka_unit_test(a_gap_ends_what_latest_may_promise),

@@ -27,7 +27,7 @@ files_that_the_server_reads_are_read(void **state)
 	    {2, "1 0/1315778 by hand\n", 1},
 	    {2, "\n \t\n# a comment\n  # another\n1\t0/01315778\tzeros in front\r\n\n", 1},
 	    {4, "1\t0/D00000\tx\n2\t0/B3C5A0\tbackwards\n3\t1/0\ty\n", 3},
-	    {4294967295u, "1\tFFFFFFFF/FFFFFFFF\tx\n4294967294\t0/1\tx\n", 2},
+	    {4294967295u, "1\tFFFFFFFF/FFFFFFFE\tx\n4294967294\t0/1\tx\n", 2},
 	};
 
 	(void)state;
@@ -54,6 +54,7 @@ anything_else_is_refused(void **state)
 	    {2, "1\t0/XYZ\treason\n"},
 	    {2, "1\t0-1315778\n"},
 	    {2, "1\t0/131577800\n"},
+	    {2, "1\tFFFFFFFF/FFFFFFFF\tthe mark for no end\n"},
 	    {2, "0\t0/1\n"},
 	    {2, "-1\t0/1\n"},
 	    {2, "4294967296\t0/1\n"},
@@ -133,11 +134,42 @@ a_timeline_ends_at_the_lowest_later_switch(void **state)
 	assert_false(timeline_switch_end(&h, 8, &end));
 }
 
+static void
+paths_part_where_the_first_of_them_leaves(void **state)
+{
+	static const struct {
+		timeline_t a;
+		const char *a_text;
+		timeline_t b;
+		const char *b_text;
+		lsn_t want;
+	} rows[] = {
+	    {1, "", 1, "", TIMELINE_LSN_END},
+	    {1, "", 2, "1\t0/B00\tx\n", 0xB00},
+	    {2, "1\t0/B00\tx\n", 3, "1\t0/A00\tx\n", 0xA00},
+	    {2, "1\t0/B00\tx\n", 3, "1\t0/B00\tx\n2\t0/D00\tx\n", 0xD00},
+	    /* a restore to before the earlier fork: nothing of 2 is on the path of 3 */
+	    {2, "1\t0/B00\tx\n", 3, "1\t0/B00\tx\n2\t0/900\tx\n", 0x900},
+	    {4, "2\t0/B00\tx\n", 1, "", 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		TIMELINE_HISTORY_AUTO struct timeline_history a = {0}, b = {0};
+
+		assert_int_equal(parse(&a, rows[i].a, rows[i].a_text), 0);
+		assert_int_equal(parse(&b, rows[i].b, rows[i].b_text), 0);
+		if (timeline_fork(&a, &b) != rows[i].want || timeline_fork(&b, &a) != rows[i].want)
+			fail_msg("row %zu", i);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(files_that_the_server_reads_are_read),
+	    cmocka_unit_test(paths_part_where_the_first_of_them_leaves),
 	    cmocka_unit_test(anything_else_is_refused),
 	    cmocka_unit_test(a_position_lies_on_one_timeline_of_the_path),
 	    cmocka_unit_test(a_timeline_ends_at_the_lowest_later_switch),

@@ -105,10 +105,55 @@ every_hole_is_named_once_and_nothing_else(void **state)
 	}
 }
 
+/* Segments 7, 8, 11, 13 are there; 9, 12, 14 and the healed 8 were given up. */
+static void
+a_segment_that_was_given_up_is_a_hole_of_its_own_and_a_good_copy_closes_it(void **state)
+{
+	static const struct row row = {"", {{1, 0, 0, {7, 8, 11, 13}, 4}}, 1, {{0}}, 0};
+	static const uint64_t given_up[] = {9, 12, 14, 8};
+	static const struct {
+		uint64_t first, missing;
+		bool recorded;
+	} want[] = {{9, 1, true}, {10, 1, false}, {12, 1, true}, {14, 1, true}};
+	struct wal_set *set = make_set(&row);
+	struct windows w = {0};
+	struct err err;
+
+	(void)state;
+	set->sysid = 7;
+	set->gaps.list = calloc(ARRAY_LEN(given_up), sizeof(*set->gaps.list));
+	assert_non_null(set->gaps.list);
+	for (; set->gaps.n < ARRAY_LEN(given_up); set->gaps.n++) {
+		struct gap_record *g = &set->gaps.list[set->gaps.n];
+		char text[WAL_NAME_MAX];
+
+		wal_segment_name(text, 1, given_up[set->gaps.n], SEGMENT);
+		assert_true(wal_name_parse(text, &g->name));
+		(void)snprintf(g->decision.reason, sizeof(g->decision.reason), "disk 3");
+	}
+	assert_int_equal(windows_gaps(&w, set, &err), 0);
+	assert_int_equal(w.n_gaps, ARRAY_LEN(want));
+	for (size_t i = 0; i < w.n_gaps; i++) {
+		char first[WAL_NAME_MAX];
+
+		wal_segment_name(first, 1, want[i].first, SEGMENT);
+		assert_string_equal(w.gaps[i].first, first);
+		assert_int_equal(w.gaps[i].missing, want[i].missing);
+		assert_int_equal(w.gaps[i].recorded, want[i].recorded);
+		assert_int_equal(w.gaps[i].sysid, 7);
+		assert_int_equal(strstr(w.gaps[i].what, "disk 3") != NULL, want[i].recorded);
+	}
+	windows_free(&w);
+	wal_set_free(set);
+}
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(every_hole_is_named_once_and_nothing_else)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(every_hole_is_named_once_and_nothing_else),
+	    cmocka_unit_test(a_segment_that_was_given_up_is_a_hole_of_its_own_and_a_good_copy_closes_it),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,14 +42,17 @@ static inline uint8_t *
 fixture(const char *name, size_t *len)
 {
 	char file[256];
-	size_t packed_len;
+	size_t packed_len, size;
 	char *packed;
-	uint8_t *data = malloc(FIXTURE_SEGMENT);
+	uint8_t *data;
 
 	(void)snprintf(file, sizeof(file), "%s.zst", name);
 	packed = fixture_raw(file, &packed_len);
+	size = (size_t)ZSTD_getFrameContentSize(packed, packed_len);
+	assert_in_range(size, 1, (size_t)1 << 26);
+	data = malloc(size);
 	assert_non_null(data);
-	*len = ZSTD_decompress(data, FIXTURE_SEGMENT, packed, packed_len);
+	*len = ZSTD_decompress(data, size, packed, packed_len);
 	assert_false(ZSTD_isError(*len));
 	free(packed);
 	return data;

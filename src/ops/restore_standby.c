@@ -1,0 +1,33 @@
+#include "ops/restore_standby.h"
+
+int
+restore_standby_check(const struct plan *p, struct err *err)
+{
+	for (size_t i = p->wal->n; i-- > 0;) {
+		const struct wal_set_timeline *t = &p->wal->timelines[i];
+
+		if (!t->known || t->timeline <= p->path.timeline)
+			continue;
+		err_set(err, ERR_REFUSED, 0,
+		    "timeline %u is the newest, a standby follows it, and no backup lies on the path to it", t->timeline);
+		return err_hint(err, "take a backup of the server that is on timeline %u", t->timeline);
+	}
+	return 0;
+}
+
+void
+restore_standby_tell(const struct op *op, const struct plan *p, const struct owner *owner, bool streams, bool *reads_later_wal)
+{
+	*reads_later_wal = !p->repositories[0]->encrypted || owner_can_read(owner, op->config->identity);
+	if (*reads_later_wal)
+		return;
+	log_write(op->log, LOG_WARN,
+	    "the standby can open the WAL that is archived now and not what is archived under a later key, because the "
+	    "server's user "
+	    "(uid %u) cannot read the identity '%s'%s",
+	    (unsigned)owner->uid, op->config->identity,
+	    streams ? "" : "; without a primary to stream from it will stand still");
+	log_write(op->log, LOG_WARN,
+	    "hint: give that user a copy: install -m 600 -o USER '%s' DIR, and name it in [keys] identity",
+	    op->config->identity);
+}
