@@ -151,6 +151,8 @@ def test_switchovers_and_back_by_rewind_and_by_restore_leave_every_moment_of_eve
     # the other way back: restored anew as a standby, which is promoted again
     host = cluster.hosts["b"]
     c = restore_standby(host, "--primary-conninfo", a.conninfo, directory="again", wal_log_hints="on")
+    known = {p.name for p in (host.directory / "state/histories/main").glob("*/*")}
+    assert known == {"00000002.history", "00000003.history"}, "the host does not remember which timelines are taken"
     c.start()
     ledger.wait(c)
     wait_until(lambda: streaming(a), "the restored standby to stream")
