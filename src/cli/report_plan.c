@@ -29,6 +29,8 @@ report_plan(json_t *o, const struct plan *p)
 	const struct target_stop *s = &p->stop;
 	char name[WAL_NAME_MAX];
 
+	report_sysid(o, "system_identifier", p->backup->head.sysid);
+	report_number(o, "major", p->backup->head.major);
 	report_number(o, "segments", plan_segments(p));
 	wal_chain_name(p->chain, 0, name);
 	report_text(o, "first_segment", name);
@@ -106,7 +108,7 @@ report_plan_text(struct buf *out, const struct plan *p, const struct target *tar
 	}
 	rc = buf_printf(out, err,
 	    "WAL: %zu segments, %s to %s, on the path to timeline %" PRIu32 "\n"
-	    "PostgreSQL stops %s %s%s, in segment %s\n",
-	    plan_segments(p), first, last, p->path.timeline, how, lsn, when, last);
+	    "PostgreSQL %u stops %s %s%s, in segment %s\n",
+	    plan_segments(p), first, last, p->path.timeline, p->backup->head.major, how, lsn, when, last);
 	return rc < 0 ? rc : put_surprises(out, p, err);
 }

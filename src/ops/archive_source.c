@@ -10,6 +10,7 @@
 #include "pg/label.h"
 #include "pg/timeline.h"
 #include "pg/wal_walker.h"
+#include "repo/wal_object.h"
 
 #define SMALL_FILE_MAX ((size_t)1 << 20)
 #define LONG_HEADER 40
@@ -18,22 +19,6 @@ bool
 archive_source_is_segment(const struct archive_source *s)
 {
 	return s->kind == OBJECT_WAL || s->kind == OBJECT_WAL_PARTIAL;
-}
-
-static uint8_t
-kind_of(enum wal_name_kind kind)
-{
-	switch (kind) {
-	case WAL_NAME_SEGMENT:
-		return OBJECT_WAL;
-	case WAL_NAME_PARTIAL:
-		return OBJECT_WAL_PARTIAL;
-	case WAL_NAME_BACKUP_HISTORY:
-		return OBJECT_BACKUP_HISTORY;
-	case WAL_NAME_HISTORY:
-		return OBJECT_TIMELINE_HISTORY;
-	}
-	return 0;
 }
 
 /* Whose WAL this is, as its first page says; the walk checks that page again with all others. */
@@ -64,7 +49,7 @@ archive_source_open(struct archive_source *s, const char *path, const char *name
 		return err_hint(err, "archive_command = 'pgcairn-wal-archive %%p %%f'");
 	}
 	wal_name_format(s->file_name, &s->name);
-	s->kind = kind_of(s->name.kind);
+	s->kind = wal_object_kind(&s->name);
 	s->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (s->fd < 0)
 		return err_set(err, ERR_IO, errno, "open '%s'", path);

@@ -80,6 +80,14 @@ write_piece(const void *data, size_t len, uint64_t offset, void *arg, struct err
 	return fs_pwrite_all(out->fd, data, len, offset, out->path, err);
 }
 
+static bool
+is_at(const struct stat *ours, const char *path)
+{
+	struct stat there;
+
+	return lstat(path, &there) == 0 && there.st_dev == ours->st_dev && there.st_ino == ours->st_ino;
+}
+
 /*
  * The temporary, ours alone while we hold its lock: a recovery that was killed may have left a process that still writes there,
  * and the bytes of two segments in one file would be delivered as one. Waiting is bounded by the process's time limit.
@@ -89,7 +97,7 @@ open_temporary(const struct fetch *f, int *out, struct err *err)
 {
 	for (;;) {
 		FD_AUTO int fd = open(f->temporary, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-		struct stat ours, there;
+		struct stat ours;
 
 		if (fd < 0)
 			return err_set(err, ERR_IO, errno, "create '%s'", f->temporary);
@@ -99,8 +107,7 @@ open_temporary(const struct fetch *f, int *out, struct err *err)
 		}
 		if (fstat(fd, &ours) < 0)
 			return err_set(err, ERR_IO, errno, "stat '%s'", f->temporary);
-		/* renamed or removed by whoever held it before us? */
-		if (lstat(f->temporary, &there) < 0 || there.st_dev != ours.st_dev || there.st_ino != ours.st_ino)
+		if (!is_at(&ours, f->temporary)) /* renamed or removed by whoever held it before us */
 			continue;
 		if (ftruncate(fd, 0) < 0)
 			return err_set(err, ERR_IO, errno, "truncate '%s'", f->temporary);
@@ -137,19 +144,6 @@ deliver(struct fetch *f, struct stored *s, const char *path, struct err *err)
 		(void)unlink(path);
 	}
 	return rc;
-}
-
-static uint8_t
-kind_of(const struct wal_name *n)
-{
-	static const uint8_t kinds[] = {
-	    [WAL_NAME_SEGMENT] = OBJECT_WAL,
-	    [WAL_NAME_PARTIAL] = OBJECT_WAL_PARTIAL,
-	    [WAL_NAME_BACKUP_HISTORY] = OBJECT_BACKUP_HISTORY,
-	    [WAL_NAME_HISTORY] = OBJECT_TIMELINE_HISTORY,
-	};
-
-	return kinds[n->kind];
 }
 
 /* A segment that is missing here: because it was given up? 0 when that is answered. */
@@ -189,7 +183,7 @@ find(struct fetch *f, const struct config_repository *c, struct repository **r, 
 		    (unsigned long long)f->sysid);
 	if (rc == 0)
 		rc = layout_wal(relative, f->sysid, &f->name, err);
-	return rc < 0 ? rc : stored_open(s, *r, relative, kind_of(&f->name), err);
+	return rc < 0 ? rc : stored_open(s, *r, relative, wal_object_kind(&f->name), err);
 }
 
 static int
@@ -435,6 +429,17 @@ note_history(const struct fetch *f, const char *name, int rc)
 		    f->name.timeline);
 }
 
+/* What an earlier try left that was killed. It is taken over by the next that delivers; after a miss there may be none. */
+static void
+remove_leftover(const struct fetch *f)
+{
+	FD_AUTO int fd = open(f->temporary, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat ours;
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &ours) == 0 && is_at(&ours, f->temporary))
+		(void)unlink(f->temporary);
+}
+
 int
 fetch_file(const struct op *op, const struct fetch_options *o, const char *name, const char *path, struct err *err)
 {
@@ -449,6 +454,8 @@ fetch_file(const struct op *op, const struct fetch_options *o, const char *name,
 		rc = check_hole(&f, err);
 	if (f.name.kind == WAL_NAME_HISTORY)
 		note_history(&f, name, rc);
+	if (rc == ERR_NOT_FOUND)
+		remove_leftover(&f);
 	keyring_free(f.ring);
 	session_free(f.session);
 	return rc < 0 ? err_wrap(err, "fetch %s", name) : 0;

@@ -249,6 +249,31 @@ check_space(const struct restore *r, struct err *err)
 	return err_hint(err, "choose another place; nothing was written");
 }
 
+/* What this directory is: for people, a later adoption, and a restore that finds an unfinished one: hence the first file. */
+static int
+write_note(const struct restore *r, struct err *err)
+{
+	JSON_AUTO json_t *o = json_object();
+	BUF_AUTO struct buf text = {0};
+	char when[40], what[128];
+	int rc;
+
+	clock_format_utc(when, sizeof(when), clock_now_us());
+	if (r->o->standby)
+		(void)snprintf(what, sizeof(what), "standby");
+	else
+		target_describe(&r->o->plan.target, what, sizeof(what));
+	if (json_object_set_new(o, "cluster", json_string(r->op->cluster->name)) < 0 ||
+	    json_object_set_new(o, "backup", json_string(r->plan->backup->label)) < 0 ||
+	    json_object_set_new(o, "target", json_string(what)) < 0 ||
+	    json_object_set_new(o, "restored", json_string(when)) < 0 ||
+	    json_object_set_new(o, "standby", json_boolean(r->o->standby)) < 0 ||
+	    json_object_set_new(o, "adopted", json_boolean(restore_is_member(r->o))) < 0)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a note");
+	rc = json_write(o, &text, err);
+	return rc < 0 ? rc : put_file(r, RESTORE_NOTE, text.data, text.len, err);
+}
+
 static int
 make_dirs(struct restore *r, struct err *err)
 {
@@ -293,7 +318,7 @@ sync_dirs(const struct restore *r, struct err *err)
 	}
 	for (size_t i = 0; rc == 0 && i < r->map.n; i++)
 		rc = fs_fsync_dir(r->map.entries[i].path, err);
-	return rc;
+	return rc < 0 ? rc : restore_config_sync(r->files.root, &r->entries, err);
 }
 
 static int
@@ -319,31 +344,6 @@ write_settings(struct restore *r, struct err *err)
 	if (rc == 0 && r->map.n > 0)
 		rc = put_file(r, "tablespace_map", map.data, map.len, err);
 	return rc < 0 ? rc : put_file(r, r->o->standby ? "standby.signal" : "recovery.signal", "", 0, err);
-}
-
-/* For info and a later adoption: what this directory is. */
-static int
-write_note(const struct restore *r, struct err *err)
-{
-	JSON_AUTO json_t *o = json_object();
-	BUF_AUTO struct buf text = {0};
-	char when[40], what[128];
-	int rc;
-
-	clock_format_utc(when, sizeof(when), clock_now_us());
-	if (r->o->standby)
-		(void)snprintf(what, sizeof(what), "standby");
-	else
-		target_describe(&r->o->plan.target, what, sizeof(what));
-	if (json_object_set_new(o, "cluster", json_string(r->op->cluster->name)) < 0 ||
-	    json_object_set_new(o, "backup", json_string(r->plan->backup->label)) < 0 ||
-	    json_object_set_new(o, "target", json_string(what)) < 0 ||
-	    json_object_set_new(o, "restored", json_string(when)) < 0 ||
-	    json_object_set_new(o, "standby", json_boolean(r->o->standby)) < 0 ||
-	    json_object_set_new(o, "adopted", json_boolean(restore_is_member(r->o))) < 0)
-		return err_set(err, ERR_NOMEM, 0, "out of memory for a note");
-	rc = json_write(o, &text, err);
-	return rc < 0 ? rc : put_file(r, RESTORE_NOTE, text.data, text.len, err);
 }
 
 /* The newest segment that a repository holds on the path: what is lost when it is left out one day. */
@@ -426,7 +426,9 @@ write_all(struct restore *r, struct err *err)
 	r->files.root = open(r->o->pgdata, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (r->files.root < 0)
 		return err_set(err, ERR_IO, errno, "open '%s'", r->o->pgdata);
-	rc = make_dirs(r, err);
+	rc = write_note(r, err);
+	if (rc == 0)
+		rc = make_dirs(r, err);
 	if (rc == 0)
 		rc = pack_reader_new(&packs, p->repositories, p->n, p->backup_mask, &p->backup->head, r->ring, err);
 	r->files.packs = packs;
@@ -441,8 +443,6 @@ write_all(struct restore *r, struct err *err)
 	if (rc == 0 && r->o->standby)
 		remember_timelines(r);
 	if (rc == 0)
-		rc = write_note(r, err);
-	if (rc == 0)
 		rc = sync_dirs(r, err);
 	return rc < 0 ? rc : write_control(r, err);
 }
@@ -451,10 +451,14 @@ write_all(struct restore *r, struct err *err)
 static int
 require_empty_target(const struct restore *r, struct err *err)
 {
-	FREE_AUTO char *label = in_pgdata(r, "backup_label"), *control = in_pgdata(r, "global/pg_control");
-	int rc = fs_require_empty(r->o->pgdata, err);
+	FREE_AUTO char *note = in_pgdata(r, RESTORE_NOTE), *control = in_pgdata(r, "global/pg_control");
+	int rc;
 
-	if (rc == ERR_REFUSED && label != NULL && control != NULL && access(label, F_OK) == 0 && access(control, F_OK) != 0) {
+	if (note == NULL || control == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a path");
+	fs_tidy(note); /* one that was killed before it had even its note */
+	rc = fs_require_empty(r->o->pgdata, err);
+	if (rc == ERR_REFUSED && access(note, F_OK) == 0 && access(control, F_OK) != 0) {
 		err->hint[0] = '\0';
 		err_hint(err, "a restore that did not finish lies there; it does not start: remove it and restore again");
 	}

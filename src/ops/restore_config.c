@@ -65,6 +65,22 @@ restore_config_dirs(const char *pgdata, const struct restore_entries *e, struct 
 	return rc;
 }
 
+int
+restore_config_sync(int root, const struct restore_entries *e, struct err *err)
+{
+	char path[PATH_MAX];
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < e->n; i++) {
+		if (e->list[i].kind != MANIFEST_CONFIG)
+			continue;
+		rc = restore_path(&e->list[i], path, sizeof(path), err);
+		if (rc == 0)
+			rc = fs_fsync_parent_at(root, path, err);
+	}
+	return rc;
+}
+
 /* The pg_ctl of this major where Debian puts it. */
 static void
 pg_ctl_path(unsigned major, char *out, size_t size)

@@ -11,6 +11,9 @@
 /* Make the directories that include_dir names with a relative path: one that was empty left no file in the backup. */
 int restore_config_dirs(const char *pgdata, const struct restore_entries *e, struct err *err);
 
+/* Make their names durable, below the open PGDATA root: the directories that they lie in are no entries of the backup. */
+int restore_config_sync(int root, const struct restore_entries *e, struct err *err);
+
 /* The pg_ctl command, quoted for a shell. A new string. major: of the backup. */
 int restore_start_command(const char *pgdata, unsigned major, const struct restore_entries *e, char **out, struct err *err);
 

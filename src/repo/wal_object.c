@@ -3,6 +3,20 @@
 #include <inttypes.h>
 
 #include "base/str.h"
+#include "codec/object.h"
+
+uint8_t
+wal_object_kind(const struct wal_name *name)
+{
+	static const uint8_t kinds[] = {
+	    [WAL_NAME_SEGMENT] = OBJECT_WAL,
+	    [WAL_NAME_PARTIAL] = OBJECT_WAL_PARTIAL,
+	    [WAL_NAME_BACKUP_HISTORY] = OBJECT_BACKUP_HISTORY,
+	    [WAL_NAME_HISTORY] = OBJECT_TIMELINE_HISTORY,
+	};
+
+	return kinds[name->kind];
+}
 
 /* Collects failures of jansson's setters, which all mean the same: memory is out. */
 struct maker {

@@ -84,8 +84,8 @@ admit(fuse_req_t req, const char *what, const struct node *at, const char *name)
 		fate = " (cut)";
 	if (self.operations == o->kill_at)
 		fate = " (killed)";
-	(void)fprintf(self.log, "%llu %s %s%s%s%s\n", (unsigned long long)self.operations, what, path, name != NULL ? "/" : "",
-	    name != NULL ? name : "", fate);
+	(void)fprintf(self.log, "%llu %s %s%s%s%s\n", (unsigned long long)self.operations, what, path,
+	    name != NULL && at != self.disk.root ? "/" : "", name != NULL ? name : "", fate);
 	if (self.operations == o->kill_at)
 		(void)kill(fuse_req_ctx(req)->pid, SIGKILL);
 	if (*fate != '\0')
