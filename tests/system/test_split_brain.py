@@ -101,7 +101,7 @@ def test_two_standbys_that_took_one_timeline_conflict_and_the_first_life_is_the_
     c.sql("INSERT INTO ledger VALUES (2000000)")
     c.switch_wal()
     wait_until(lambda: "holds other content under the name" in c.log_text(), "the conflict")
-    assert "archive command failed with exit code 4" in c.log_text() and failures(c) > 0
+    wait_until(lambda: "archive command failed with exit code 4" in c.log_text() and failures(c) > 0, "the server to hear of it")
     wait_until(lambda: site.info()["conflicts"], "the conflict to be kept")
     assert {p: p.read_bytes() for p in kept} == kept
     site.use(cluster.a)
