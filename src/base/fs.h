@@ -53,8 +53,8 @@ void fs_tidy(const char *path);
 int fs_temporary_create(int dirfd, const char *prefix, mode_t mode, char *name, size_t size);
 
 /*
- * Remove those that no living process holds and that were last written more than age_ms ago; how many into *removed, which may
- * be NULL. One whose holder cannot be asked for (another user's file, no flock on this file system) stays.
+ * Remove those that no living process holds and that were last written more than age_ms ago (0: whenever); how many into
+ * *removed, which may be NULL. One whose holder cannot be asked for (another user's file, no flock on this file system) stays.
  */
 int fs_temporary_sweep(int dirfd, const char *path, const char *prefix, int64_t age_ms, unsigned *removed, struct err *err);
 

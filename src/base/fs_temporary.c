@@ -67,7 +67,7 @@ int
 fs_temporary_sweep(int dirfd, const char *path, const char *prefix, int64_t age_ms, unsigned *removed, struct err *err)
 {
 	SCOPE(fs_names_free) struct fs_names names = {0};
-	int64_t before_us = clock_now_us() - age_ms * 1000;
+	int64_t before_us = age_ms > 0 ? clock_now_us() - age_ms * 1000 : INT64_MAX;
 	unsigned count = 0;
 	int rc = fs_names_read(dirfd, path, &names, err);
 

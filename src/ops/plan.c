@@ -391,6 +391,32 @@ choose_in_system(struct plan *p, const struct plan_options *o, const struct cand
 	return rc < 0 ? rc : choose_backup(p, o, c, sysid, ring, too_early, err);
 }
 
+/*
+ * The newest backup that reaches a name reaches the last place where it was given. Was it given before that backup, where an
+ * older one would stop? What cannot be read there is no reason to fail.
+ */
+static void
+find_before(struct plan *p, const struct plan_options *o, const struct candidates *c, struct keyring *ring)
+{
+	WAL_CHAIN_AUTO struct wal_chain *chain = NULL;
+	lsn_t start = p->backup->head.start_lsn, first = start;
+	struct target_found f;
+	struct err why = {0};
+
+	if (o->target.kind != TARGET_NAME)
+		return;
+	for (size_t i = 0; i < c->n; i++) {
+		const struct manifest_head *h = &c->list[i]->head;
+
+		if (h->sysid == p->wal->sysid && on_path(&p->path, h) && h->start_lsn < first)
+			first = h->start_lsn;
+	}
+	if (first == start || wal_chain_build(&chain, p->repositories, p->n, p->wal, &p->path, first, start, &why) < 0)
+		return;
+	if (target_search(&o->target, chain, first, ring, &f, &why) == 0 && f.done && f.record.lsn < p->stop.lsn)
+		p->name_before = f.record.lsn;
+}
+
 int
 plan_make(const struct op *op, const struct plan_options *o, struct keyring *ring, struct plan **out, struct err *err)
 {
@@ -412,6 +438,8 @@ plan_make(const struct op *op, const struct plan_options *o, struct keyring *rin
 	}
 	if (rc == 0)
 		rc = find_others(p, op, o, &c, ring, err);
+	if (rc == 0)
+		find_before(p, o, &c, ring);
 	free(c.list);
 	if (rc < 0)
 		return rc;
