@@ -65,18 +65,18 @@ fetch_selected(
 	return 0;
 }
 
-/* Where a piece of the plain bytes goes. */
+/* Where the plain bytes go. */
 struct output {
 	int fd;
 	const char *path;
 };
 
 static int
-write_piece(const void *data, size_t len, void *arg, struct err *err)
+write_piece(const void *data, size_t len, uint64_t offset, void *arg, struct err *err)
 {
-	struct output *out = arg;
+	const struct output *out = arg;
 
-	return fs_write_all(out->fd, data, len, out->path, err);
+	return fs_pwrite_all(out->fd, data, len, offset, out->path, err);
 }
 
 /*
@@ -126,7 +126,7 @@ deliver(struct fetch *f, struct stored *s, const char *path, struct err *err)
 		rc = open_temporary(f, &out.fd, err);
 	if (rc < 0)
 		return rc;
-	rc = stored_read(s, f->op->pool, write_piece, &out, err);
+	rc = stored_scatter(s, f->op->pool, write_piece, &out, err);
 	if (rc == 0 && rename(f->temporary, path) < 0)
 		rc = err_set(err, ERR_IO, errno, "rename '%s' to '%s'", f->temporary, path);
 	if (rc < 0)

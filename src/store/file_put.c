@@ -18,7 +18,7 @@
 
 #define OBJECT_MODE 0640
 #define DIR_MODE 0750
-#define WRITEBACK_CHUNK (UINT64_C(8) << 20) /* handed to the disk while the rest is still being encoded */
+#define WRITEBACK_CHUNK (UINT64_C(1) << 20) /* handed to the disk while the rest is still being encoded */
 
 struct file_sink {
 	struct sink base;
