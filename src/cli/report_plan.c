@@ -49,6 +49,8 @@ report_plan(json_t *o, const struct plan *p)
 	}
 	if (s->again != 0)
 		report_lsn(o, "name_again_lsn", s->again);
+	if (p->name_before != 0)
+		report_lsn(o, "name_before_lsn", p->name_before);
 	json_object_set_new(o, "also", others_json(p));
 }
 
@@ -75,6 +77,11 @@ put_surprises(struct buf *out, const struct plan *p, struct err *err)
 		    "reaches "
 		    "the other\n",
 		    lsn);
+	}
+	if (rc == 0 && p->name_before != 0) {
+		lsn_format(lsn, p->name_before);
+		rc = buf_printf(out, err,
+		    "note: this name was given before the backup too, at %s: an older backup (--backup) stops there\n", lsn);
 	}
 	for (size_t i = 0; rc == 0 && i < p->n_others; i++) {
 		const struct plan_other *o = &p->others[i];

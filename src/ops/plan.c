@@ -243,6 +243,23 @@ may_lie_before(const struct target *t, const struct manifest_head *h)
 	}
 }
 
+/* Two servers took one timeline, and each has its life in a repository of its own: chance must not choose between them. */
+static int
+refuse_disputed(const struct plan *p, struct err *err)
+{
+	for (size_t i = 0; i <= p->path.n; i++) {
+		timeline_t tli = i < p->path.n ? p->path.entries[i].tli : p->path.timeline;
+		const struct wal_set_timeline *t = wal_set_timeline(p->wal, tli);
+
+		if (t == NULL || !t->disputed)
+			continue;
+		err_set(err, ERR_REFUSED, 0,
+		    "the repositories hold different histories of timeline %u: two servers were promoted to it", tli);
+		return err_hint(err, "choose whose life to follow: --repository NAME; or stay before it: --target-timeline N");
+	}
+	return 0;
+}
+
 static int
 try_backup(struct plan *p, const struct plan_options *o, const struct backup_entry *b, struct keyring *ring, bool *too_early,
     struct err *err)
@@ -390,7 +407,34 @@ choose_in_system(struct plan *p, const struct plan_options *o, const struct cand
 		*too_early = rc == ERR_REFUSED && o->timeline != 0; /* another system may have had that timeline */
 		return rc;
 	}
-	return choose_backup(p, o, c, sysid, ring, too_early, err);
+	rc = refuse_disputed(p, err);
+	return rc < 0 ? rc : choose_backup(p, o, c, sysid, ring, too_early, err);
+}
+
+/*
+ * The newest backup that reaches a name reaches the last place where it was given. Was it given before that backup, where an
+ * older one would stop? What cannot be read there is no reason to fail.
+ */
+static void
+find_before(struct plan *p, const struct plan_options *o, const struct candidates *c, struct keyring *ring)
+{
+	WAL_CHAIN_AUTO struct wal_chain *chain = NULL;
+	lsn_t start = p->backup->head.start_lsn, first = start;
+	struct target_found f;
+	struct err why = {0};
+
+	if (o->target.kind != TARGET_NAME)
+		return;
+	for (size_t i = 0; i < c->n; i++) {
+		const struct manifest_head *h = &c->list[i]->head;
+
+		if (h->sysid == p->wal->sysid && on_path(&p->path, h) && h->start_lsn < first)
+			first = h->start_lsn;
+	}
+	if (first == start || wal_chain_build(&chain, p->repositories, p->n, p->wal, &p->path, first, start, &why) < 0)
+		return;
+	if (target_search(&o->target, chain, first, ring, &f, &why) == 0 && f.done && f.record.lsn < p->stop.lsn)
+		p->name_before = f.record.lsn;
 }
 
 int
@@ -414,6 +458,8 @@ plan_make(const struct op *op, const struct plan_options *o, struct keyring *rin
 	}
 	if (rc == 0)
 		rc = find_others(p, op, o, &c, ring, err);
+	if (rc == 0)
+		find_before(p, o, &c, ring);
 	free(c.list);
 	if (rc < 0)
 		return rc;

@@ -99,6 +99,9 @@ struct cluster_founding {
 /* r->cluster is the id then. ERR_REFUSED when another founding was begun there and not completed. */
 int repository_found_cluster(struct repository *r, const struct cluster_founding *f, struct err *err);
 
+/* Make the marker and the cluster's records durable: whoever wrote them may have been killed before they were. */
+int repository_settle_records(struct repository *r, struct err *err);
+
 /* Enrol another signer, signed by one that is enrolled. */
 int repository_enrol_signer(
     struct repository *r, const uint8_t key[KEY_BYTES], const char *name, const struct signing_key *by, struct err *err);
