@@ -369,7 +369,8 @@ class Keyring:
     """The identities, and the private halves of the epoch keys that they opened."""
 
     def __init__(self, path):
-        self.identities = {sodium.crypto_scalarmult_base(k): k for k in keys_in_file(path, "identity-x25519")}
+        private = keys_in_file(path, "identity-x25519") if path else []
+        self.identities = {sodium.crypto_scalarmult_base(k): k for k in private}
         need(len(self.identities) <= 16, f"{path}: more than 16 identities")
         self.epochs = {}
 
@@ -377,6 +378,8 @@ class Keyring:
         """Put the object's key into it."""
         if not obj.cipher or obj.object_key:
             return
+        if not self.identities:
+            raise NotForUs(f"{obj.place}: encrypted: --identity is needed")
         if obj.key_id not in self.epochs:
             self.epochs[obj.key_id] = self.open_epoch(cluster.epoch_key(obj))
         private, public = self.epochs[obj.key_id]
@@ -620,6 +623,70 @@ class Wal:
         return files
 
 
+ALL_ONES = 2**32 - 1
+
+
+def crc_behind(state, count):
+    """A CRC-32C state behind count zero bytes. The library works on values, which are states xor 2^32-1."""
+    for length in [FRAME] * (count // FRAME) + [count % FRAME]:
+        state = crc32c.crc32c(bytes(length), state ^ ALL_ONES) ^ ALL_ONES
+    return state
+
+
+class Joins:
+    """Whether segments join, by their clear parts: add() them in order, and it refuses one that does not follow."""
+
+    def __init__(self):
+        self.before = None      # the clear part of the segment before
+        self.last = None        # where the last complete record begins
+        self.record = None      # the record that goes on: start, header, the CRC state of its other bytes, its predecessor
+
+    def add(self, clear):
+        before, self.before = self.before, clear if get(clear, "verified", bool) else None
+        head, tail = (get({n: clear.get(n, {})}, n, dict) for n in ("head", "tail"))
+        record, last, self.record, self.last = self.record, self.last, None, None
+        if self.before is None:
+            return
+        ended = False
+        try:
+            if before is not None:
+                need(get(clear, "first_page_timeline", int) >= get(before, "last_page_timeline", int), "it is of an older timeline")
+                self.check_outstanding(before, head)
+            if head and not head.get("abandoned") and record:
+                record["state"] = crc_behind(record["state"], get(head, "length", int, 0, 2**30)) ^ get(head, "crc0", int)
+                ended = head["length"] == get(head, "expected", int)
+                self.record = None if ended else record
+                if ended:
+                    last = record["start"]
+                    self.check_record(record, head)
+            known = get(clear, "records", int) > 0 or tail.get("length", 0) >= 16
+            need(not known or last is None or position(clear.get("first_prev", "0/0")) == last, "its first record follows another one")
+        finally:
+            self.last = position(clear["last_record"]) if clear["records"] > 0 else last
+            if tail:
+                self.record = {"start": position(tail["start"]), "header": bytes.fromhex(tail["header"]), "state": tail["crc"],
+                               "previous": self.last}
+
+    @staticmethod
+    def check_outstanding(before, head):
+        tail, old = before.get("tail"), before.get("head", {})
+        rest = (tail["total"] - tail["length"] if tail else
+                old.get("expected", 0) - old.get("length", 0) if not old.get("abandoned") else 0)
+        need(head.get("expected", 0) == rest or rest and head.get("abandoned") and head["expected"] == 0,
+             f"the record before it misses {rest} bytes, and it begins with {head.get('expected', 0)}")
+
+    @staticmethod
+    def check_record(record, head):
+        header = record["header"]
+        if len(header) < 24:    # the rest of it is in the sealed part
+            return
+        crc = crc32c.crc32c(header[:20], record["state"] ^ ALL_ONES)
+        need(crc == int.from_bytes(header[20:], "little"), "the record that ends in it has another checksum")
+        need(record["previous"] in (None, int.from_bytes(header[8:16], "little")), "the record that ends in it follows another one")
+        is_switch = header[17] == 0 and header[16] & 0xf0 == 0x40
+        need(is_switch == head.get("zeros_follow", False), "the record that ends in it is a switch, or is none")
+
+
 def extract(cluster, keyring, system, name, directory, target=None, pad=0):
     """Write one WAL file, verified, as DIRECTORY/TARGET; it is there whole or not at all. One that is there must be the same."""
     obj = cluster.read(place_of_wal(system, name))
@@ -678,8 +745,7 @@ class Backup:
 
     def lines(self):
         """(number, kind, path, line) of each line of the manifest."""
-        if self.keyring:
-            self.keyring.open(self.cluster, self.manifest)
+        self.keyring.open(self.cluster, self.manifest)
         rest, number = b"", 0
         for data in self.manifest.contents():
             *whole, rest = (rest + data).split(b"\n")
@@ -915,24 +981,48 @@ def backups_of(cluster, complaints):
     return [clear for _, clear in sorted(found, key=lambda pair: pair[0])]
 
 
-def list_wal(cluster, system, complaints):
-    wal = Wal(cluster, system)
-    for timeline in wal.timelines():
+def ranges(numbers):
+    """[first, last] of those that follow each other."""
+    found = []
+    for number in sorted(numbers):
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return found
+
+
+def check_range(wal, names, complaints):
+    """Read the clear parts of neighbours; says when their transactions ended."""
+    joins, times = Joins(), []
+    for name in names:
+        clear = None
         with complaints.noted():
-            print(f"  timeline {timeline}:" + (f" begins at {lsn(wal.path(timeline)[-1][1])}" if timeline != 1 else ""))
-        first = before = None
-        for number in [*sorted(wal.segments.get(timeline, ())), None]:
-            if before is None or number != before + 1:
-                if before is not None:
-                    print(f"    {segment_name(timeline, first, wal.segment_size)} to "
-                          f"{segment_name(timeline, before, wal.segment_size)}: {before - first + 1} segments")
-                if before is not None and number is not None:
-                    print(f"    HOLE of {number - before - 1} segments: "
-                          f"{wal.why_missing(segment_name(timeline, before + 1, wal.segment_size))}")
-                first = number
-            before = number
-        for number in sorted(wal.partials.get(timeline, ())):
-            print(f"    {segment_name(timeline, number, wal.segment_size)}.partial")
+            obj = wal.cluster.read(place_of_wal(wal.system, name))
+            clear = obj.clear
+            with about(obj.place):
+                joins.add(clear)
+                if get(clear, "commits", int):
+                    times = [min([get(clear, "min_time", int), *times]), max([get(clear, "max_time", int), *times])]
+        if clear is None:
+            joins = Joins()
+    return f", transactions ended from {when(times[0])} to {when(times[1])}" if times else ""
+
+
+def list_timeline(wal, timeline, complaints):
+    path = wal.path(timeline)
+    print(f"  timeline {timeline}:" + (f" begins at {lsn(path[-1][1])}" if timeline != 1 else ""))
+    behind = None
+    for first, last in ranges(wal.segments.get(timeline, ())):
+        names = [segment_name(timeline, n, wal.segment_size) for n in range(first, last + 1)]
+        if behind is not None:
+            print(f"    HOLE of {first - behind} segments: {wal.why_missing(segment_name(timeline, behind, wal.segment_size))}")
+        before = wal.find(path, first - 1)
+        times = check_range(wal, [before] * bool(before) + names, complaints)
+        print(f"    {names[0]} to {names[-1]}: {len(names)} segments{times}")
+        behind = last + 1
+    for number in sorted(wal.partials.get(timeline, ())):
+        print(f"    {segment_name(timeline, number, wal.segment_size)}.partial")
 
 
 def command_list(repository, options):
@@ -946,7 +1036,10 @@ def command_list(repository, options):
                   f"{'encrypted' if cluster.encrypted else 'NOT encrypted'}")
             for system, (_, major, size) in cluster.lineage.items():
                 print(f"  system {system}: PostgreSQL {major}, segments of {size // 2**20} MiB")
-                list_wal(cluster, system, complaints)
+                wal = Wal(cluster, system)
+                for timeline in wal.timelines():
+                    with complaints.noted():
+                        list_timeline(wal, timeline, complaints)
             for clear in backups_of(cluster, complaints):
                 stored = sum(pack[1] for pack in clear["packs"])
                 print(f"  backup {clear['label']}: {clear['type']}, system {clear['system_identifier']}, "
@@ -968,13 +1061,11 @@ def command_list(repository, options):
 def readable(cluster, obj, keyring):
     """Open the object's key. False when there is no identity, or it is sealed to others; a missing key is an error then too."""
     try:
-        if obj.cipher and keyring:
-            keyring.open(cluster, obj)
-        elif obj.cipher:
-            cluster.epoch_key(obj)
+        keyring.open(cluster, obj)
     except NotForUs:
+        cluster.epoch_key(obj)
         return False
-    return keyring is not None or not obj.cipher
+    return True
 
 
 def verify_object(cluster, name, keyring):
@@ -1007,7 +1098,7 @@ def command_verify(repository, options):
                 with complaints.noted():
                     verify_object(cluster, name, options.keyring)
     print(f"{objects} objects, {complaints.count} wrong, {unknown} files that are nobody's"
-          + ("" if options.keyring else "; contents of encrypted objects were not opened: no --identity"))
+          + ("" if options.identity else "; contents of encrypted objects were not opened: no --identity"))
     return 1 if complaints.count else 0
 
 
@@ -1098,7 +1189,7 @@ def parse_options():
         command.add_argument("--cluster", metavar="NAME")
         command.add_argument("--signers", metavar="FILE", help="ed25519 keys, one of which must have founded the cluster")
         if name != "list":
-            command.add_argument("--identity", metavar="FILE", required=name != "verify", help="the file that opens the contents")
+            command.add_argument("--identity", metavar="FILE", help="the file that opens what is encrypted")
         if name == "wal":
             command.add_argument("--output", metavar="DIR", required=True)
             command.add_argument("--system", help="system identifier; the newest unless given")
@@ -1121,7 +1212,7 @@ def main():
     options = parse_options()
     try:
         options.founders = keys_in_file(options.signers, "ed25519") if options.signers else None
-        options.keyring = Keyring(options.identity) if getattr(options, "identity", None) else None
+        options.keyring = Keyring(getattr(options, "identity", None))
         if options.founders is None:
             warn("trust on first use: no --signers, so nothing proves that whoever founded this cluster is you")
         return options.run(Repository(options.repository), options)

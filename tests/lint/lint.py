@@ -32,7 +32,7 @@ WITHOUT_LIBPQ = {"archive_command", "restore_command", "repo"}
 SOURCE_FOLDERS = ("src", "archive_command", "restore_command")
 LONGEST_FILE = 600
 # One file because it is carried away alone: to where neither pgcairn nor this tree is.
-LONGER_FILES = {"examples/escape-hatch.py": 1200}
+LONGER_FILES = {"examples/escape-hatch.py": 1300}
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
 # Put together, so that this file does not contain it.
 THIS_MACHINE = re.compile("|".join(["/" + "work/", "/" + "root/"]))

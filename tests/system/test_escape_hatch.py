@@ -6,7 +6,6 @@ found. The page's worked example is decoded too, so that page, program and repos
 
 import ctypes
 import hashlib
-import importlib.util
 import json
 import re
 import shlex
@@ -17,8 +16,9 @@ import psycopg2
 import pytest
 
 import harness
+from hatch import HATCH, load
 
-HATCH = harness.REPO / "examples/escape-hatch.py"
+hatch = load()
 PAGE = harness.REPO / "docs/repository-format.md"
 WITHOUT_PGCAIRN = {"PATH": "/usr/bin:/bin"}
 
@@ -52,6 +52,8 @@ class Lost:
         self.rows(cluster, 101, 200)
         self.moment = cluster.value("SELECT clock_timestamp()::text")
         self.rows(cluster, 201, 300)
+        cluster.sql("SELECT pg_logical_emit_message(true, 'a record of several segments', repeat(md5('x'), 80000))")
+        cluster.sql("SELECT pg_logical_emit_message(false, 'many', md5(i::text)) FROM generate_series(1, 20000) i")
         self.segment = cluster.archive_now()
         cluster.stop()
         (cluster.data / "standby.signal").touch()
@@ -122,16 +124,6 @@ def ids(cluster, table):
     return [row[0] for row in cluster.sql(f"SELECT id FROM {table} ORDER BY id")]
 
 
-def hatch_module():
-    spec = importlib.util.spec_from_file_location("escape_hatch", HATCH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-hatch = hatch_module()
-
-
 def only(place, pattern):
     found = sorted(place.glob(pattern))
     assert found, pattern
@@ -174,7 +166,7 @@ def test_wal_files_come_out_as_the_server_wrote_them(lost, place):
 
 def test_list_needs_no_key(lost):
     said = lost.run("list").stdout
-    for wanted in (f"backup {lost.label}: full", "timeline 1:", "timeline 2: begins at", lost.segment, f"{lost.last}: 1 segment"):
+    for wanted in (f"backup {lost.label}: full", "timeline 1:", "timeline 2: begins at", lost.segment, f"{lost.last} to "):
         assert wanted in said
     assert "HOLE" not in said and "WRONG" not in said
 
@@ -184,6 +176,38 @@ def test_list_shows_a_hole(lost, place):
     hole = sorted(repository.glob("clusters/main/wal/*/00000001/*/" + "[0-9A-F]" * 24))[1]
     hole.unlink()
     assert f"HOLE of 1 segments: segment {hole.name} is missing" in lost.run("list", repository=repository).stdout
+
+
+def clear_parts(lost):
+    """Of the segments of timeline 1, in order."""
+    cluster = hatch.Cluster(hatch.Repository(str(lost.repository)), "main", None)
+    system = next(iter(cluster.lineage))
+    names = [n for n in hatch.Wal(cluster, system).all_files() if re.fullmatch("00000001[0-9A-F]{16}", n)]
+    return [cluster.read(hatch.place_of_wal(system, n)).clear for n in names]
+
+
+def joined(parts):
+    joins = hatch.Joins()
+    for clear in parts:
+        joins.add(clear)
+
+
+def test_segments_that_do_not_join_are_noticed_without_a_key(lost):
+    parts = clear_parts(lost)
+    joined(parts)
+    crossing = [i for i, clear in enumerate(parts) if "tail" in clear]
+    assert any("head" in parts[i] and "tail" not in parts[i] and not parts[i]["records"] for i in range(len(parts)))  # all of one record
+    for i in range(1, len(parts) - 1):
+        with pytest.raises(hatch.Refused):
+            joined(parts[:i] + parts[i + 1:])
+    checked = 0
+    for i in crossing:
+        if len(parts[i]["tail"]["header"]) == 48:
+            changed = {**parts[i + 1], "head": {**parts[i + 1]["head"], "crc0": parts[i + 1]["head"]["crc0"] ^ 1}}
+            with pytest.raises(hatch.Refused, match="another checksum"):
+                joined(parts[:i + 1] + [changed] + parts[i + 2:])
+            checked += 1
+    assert checked
 
 
 def test_trust_needs_the_founder(lost, place):
@@ -227,6 +251,11 @@ def test_another_identity_restores_nothing(lost, place):
     lost.refuse_backup(place, "this identity may not read", identity=other)
 
 
+def test_no_identity_restores_nothing(lost, place):
+    said = lost.run("backup", "--pgdata", place / "data", status=1).stderr
+    assert "manifest-0000: encrypted: --identity is needed" in said and not (place / "data").exists()
+
+
 def test_a_moved_object_is_refused(lost, place):
     repository = lost.copy(place)
     segment = only(repository, f"clusters/main/wal/*/*/*/{lost.segment}")
@@ -240,6 +269,72 @@ def test_a_moved_object_is_refused(lost, place):
 def test_an_unmounted_place_is_no_empty_repository(lost, place):
     (place / "empty").mkdir()
     assert "not mounted" in lost.run("list", repository=place / "empty", status=1).stderr
+
+
+class Unencrypted(harness.Site):
+    def config_text(self):
+        return super().config_text().replace("conninfo =", "encryption = none\nconninfo =")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make_site", [harness.Site, Unencrypted])
+def test_configuration_from_outside_comes_back(runtime, place, make_site):
+    """As Debian has it: the files lie in a directory of their own, which includes one that is empty."""
+    site = make_site(runtime, place / "site")
+    cluster = site.cluster()
+    site.pgcairn("init")
+    etc = runtime.make_directory(place / "etc")
+    (etc / "conf.d").mkdir()
+    for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
+        (cluster.data / name).rename(etc / name)
+    with open(etc / "postgresql.conf", "a", encoding="utf-8") as conf:
+        conf.write(f"include_dir 'conf.d'\nhba_file = '{etc}/pg_hba.conf'\nident_file = '{etc}/pg_ident.conf'\n"
+                   f"data_directory = '{cluster.data}'\nrecovery_target_lsn = '0/1'\n")
+    runtime.own(etc)
+    cluster.pg_ctl("start", "-w", "-l", cluster.log, "-o", f"-p 5432 -k {cluster.directory} -c config_file={etc}/postgresql.conf")
+    cluster.sql("CREATE TABLE here (id int)")
+    site.pgcairn("backup")
+    cluster.sql("INSERT INTO here VALUES (1)")
+    cluster.archive_now()
+    cluster.stop()
+    shutil.rmtree(etc)
+    shutil.rmtree(cluster.directory)
+    lost = Lost.__new__(Lost)
+    lost.runtime, lost.hatch, lost.repository = runtime, place / "hatch.py", site.repositories["local"]
+    shutil.copy(HATCH, lost.hatch)
+    identity = [] if make_site is Unencrypted else ["--identity", site.keys / "identity"]
+    assert ("NOT encrypted" in lost.run("list").stdout) == (make_site is Unencrypted)
+    lost.run("verify", *identity)
+    printed = lost.run("backup", *identity, "--pgdata", place / "data").stdout
+    assert f"hba_file={place}/data/pgcairn.config{etc}/pg_hba.conf" in printed
+    assert ids(start(lost, place, printed), "here") == [1]
+
+
+@pytest.mark.slow
+def test_gaps_and_conflicts_are_told(runtime, place):
+    site = harness.Site(runtime, place / "site")
+    cluster = site.cluster(archive_command="/bin/true")
+    site.pgcairn("init")
+    twin = harness.Cluster.create(runtime, place / "twin")
+    for one, kept in ((cluster, place / "kept"), (twin, place / "other")):
+        runtime.make_directory(kept)
+        one.start()
+        one.sql("SELECT pg_logical_emit_message(false, 'x', %s)", str(one.data))
+        names = [one.switch_wal(), one.switch_wal()]
+        runtime.run(["cp", *(one.data / "pg_wal" / name for name in names), kept])
+        one.stop()
+    site.archive(place / "kept" / names[0])
+    site.archive(place / "other" / names[0], status=None)
+    harness.flip_bit(place / "kept" / names[1], 60)
+    site.pgcairn("gap", "record", place / "kept" / names[1], "--reason", "a test")
+    lost = Lost.__new__(Lost)
+    lost.runtime, lost.hatch, lost.repository = runtime, place / "hatch.py", site.repositories["local"]
+    shutil.copy(HATCH, lost.hatch)
+    said = lost.run("list").stdout
+    assert f"gap {names[1]}: given up" in said and "'a test'" in said
+    assert re.search(rf"conflict wal/\d+/00000001/00000000/{names[0]}/[0-9a-f]{{32}}", said)
+    assert " 0 wrong, 0 files that are nobody's" in lost.run("verify", "--identity", site.keys / "identity").stdout
+    assert " 0 wrong, 0 files that are nobody's" in lost.run("verify").stdout
 
 
 class Page:
