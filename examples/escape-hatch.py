@@ -248,8 +248,8 @@ class Object:
         need(self.header_length <= 64 + 255 + 1024, "the tail is damaged: length of the header")
         self.header = self.repository.read(self.place, 0, self.header_length)[1]
         self.header_digest = blake2b(self.header)
-        self.root = blake2b(b"".join([self.header_digest, blake2b(self.table), blake2b(self.clear_part), blake2b(self.sealed_part),
-                                      ROOT.pack(self.header_length, self.frames, clear, sealed, 104, self.stored, self.plain)]))
+        numbers = ROOT.pack(self.header_length, self.frames, clear, sealed, 104, self.stored, self.plain)
+        self.root = blake2b(self.header_digest + blake2b(self.table) + blake2b(self.clear_part) + blake2b(self.sealed_part) + numbers)
         need(blake2b(self.root + block) == self.digest, "damaged: the object digest does not fit")
         need(block[:8] == b"\1" + bytes(7), "its signature is of an unknown type")
         self.signer = block[8:40]
@@ -410,7 +410,7 @@ class Cluster:
         founding = Object(repository, self.folder, "signers/0000")
         self.founder, self.id, self.signers, self.encrypted = founding.signer, founding.cluster_id, {founding.signer}, None
         need(founders is None or self.founder in founders,
-             f"{self.folder}signers/0000: founded by {self.founder.hex()}, whom the signers-file does not name: do not believe it")
+             f"{self.folder}signers/0000: founded by {self.founder.hex()}, whom the signers-file does not name")
         for record in self.records("signers"):
             with about(record.place):
                 self.signers |= {get(s, "ed25519", "hex", 32) for s in get(record.clear, "signers", list)}
@@ -650,7 +650,7 @@ class Joins:
         ended = False
         try:
             if before is not None:
-                need(get(clear, "first_page_timeline", int) >= get(before, "last_page_timeline", int), "it is of an older timeline")
+                need(get(clear, "first_page_timeline", int) >= get(before, "last_page_timeline", int), "of an older timeline")
                 self.check_outstanding(before, head)
             if head and not head.get("abandoned") and record:
                 record["state"] = crc_behind(record["state"], get(head, "length", int, 0, 2**30)) ^ get(head, "crc0", int)
@@ -660,7 +660,8 @@ class Joins:
                     last = record["start"]
                     self.check_record(record, head)
             known = get(clear, "records", int) > 0 or tail.get("length", 0) >= 16
-            need(not known or last is None or position(clear.get("first_prev", "0/0")) == last, "its first record follows another one")
+            first_prev = position(clear.get("first_prev", "0/0"))
+            need(not known or last is None or first_prev == last, "its first record follows another one")
         finally:
             self.last = position(clear["last_record"]) if clear["records"] > 0 else last
             if tail:
@@ -682,7 +683,8 @@ class Joins:
             return
         crc = crc32c.crc32c(header[:20], record["state"] ^ ALL_ONES)
         need(crc == int.from_bytes(header[20:], "little"), "the record that ends in it has another checksum")
-        need(record["previous"] in (None, int.from_bytes(header[8:16], "little")), "the record that ends in it follows another one")
+        previous = int.from_bytes(header[8:16], "little")
+        need(record["previous"] in (None, previous), "the record that ends in it follows another one")
         is_switch = header[17] == 0 and header[16] & 0xf0 == 0x40
         need(is_switch == head.get("zeros_follow", False), "the record that ends in it is a switch, or is none")
 
@@ -731,7 +733,8 @@ def path_of(line, kind):
     need(path.startswith(b"/") == absolute, f"a path that is refused: {path!r}")
     parts = path[1:].split(b"/") if absolute else path.split(b"/")
     need(not {b"", b".", b".."} & set(parts), f"a path that is refused: {path!r}")
-    need(absolute or parts[0] != b"pg_tblspc" or len(parts) < 3 or parts[2].startswith(b"PG_"), f"a path that is refused: {path!r}")
+    through_a_link = not absolute and parts[0] == b"pg_tblspc" and len(parts) > 2
+    need(not through_a_link or parts[2].startswith(b"PG_"), f"a path that is refused: {path!r}")
     return path
 
 
@@ -893,18 +896,26 @@ def make_tablespaces(backup, pgdata, places):
     paths = {oid: empty_directory(places.get(oid, location)) for oid, location in backup.tablespaces.items()}
     made = [pgdata, *paths.values()]
     for i, one in enumerate(made):
-        need(not any(os.path.commonpath([one, other]) in (one, other) for other in made[:i]), f"{one!r} lies in another directory")
+        nested = any(os.path.commonpath([one, other]) in (one, other) for other in made[:i])
+        need(not nested, f"{os.fsdecode(one)}: it and another directory of this restore lie in each other")
     os.mkdir(os.path.join(pgdata, b"pg_tblspc"), 0o700)
     for oid, path in paths.items():
         os.symlink(path, os.path.join(pgdata, b"pg_tblspc/%d" % oid))
     return b"".join(b"%d %s\n" % (oid, re.sub(rb"([\\\n\r])", rb"\\\1", path)) for oid, path in paths.items()), made
 
 
+INCLUDE = re.compile(rb"\s*(include|include_dir)\s*=?\s*'?([^'\s#][^'\n]*?)'?\s*(?:#.*)?", re.IGNORECASE)
+
+
 def make_included(path):
-    """The directories that a restored configuration file includes: an empty one is in no line."""
+    """Directories that a restored configuration file includes: an empty one is in no line. Absolute ones stay the original's."""
     with open(path, "rb") as file:
-        for name in re.findall(rb"(?im)^\s*include_dir\s*=?\s*'?([^/'\s][^'\n]*?)'?\s*(?:#.*)?$", file.read()):
-            os.makedirs(os.path.join(os.path.dirname(path), name), mode=0o700, exist_ok=True)
+        for line in iter(lambda: file.readline(2048), b""):
+            match = INCLUDE.fullmatch(line.strip())
+            if match and match[2].startswith(b"/"):
+                warn(f"{os.fsdecode(path)} still names {os.fsdecode(match[2])} of the original: point it below pgcairn.config")
+            elif match and match[1].lower() == b"include_dir":
+                os.makedirs(os.path.join(os.path.dirname(path), match[2]), mode=0o700, exist_ok=True)
 
 
 def restore(backup, pgdata, tablespaces, conf):
@@ -1147,7 +1158,8 @@ def command_backup(repository, options):
     need(not os.path.exists(pgdata) or not os.listdir(pgdata), f"{pgdata}: not empty")
     os.makedirs(wal_directory, mode=0o700, exist_ok=True)
     for name, target in files:
-        extract(cluster, options.keyring, system, name, wal_directory, target, 0 if name.endswith("history") else wal.segment_size)
+        pad = 0 if name.endswith(".history") else wal.segment_size
+        extract(cluster, options.keyring, system, name, wal_directory, target, pad)
     fsync_directory(wal_directory)
     target = {f"recovery_target_{n}": v for n, v in (("time", options.target_time), ("lsn", options.target_lsn)) if v}
     places = {int(oid): os.fsencode(os.path.abspath(place)) for oid, place in options.tablespace}
@@ -1209,6 +1221,7 @@ def parse_options():
 def main():
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")   # a name may be anything
+    os.umask(0o077)
     options = parse_options()
     try:
         options.founders = keys_in_file(options.signers, "ed25519") if options.signers else None

@@ -196,7 +196,7 @@ def test_segments_that_do_not_join_are_noticed_without_a_key(lost):
     parts = clear_parts(lost)
     joined(parts)
     crossing = [i for i, clear in enumerate(parts) if "tail" in clear]
-    assert any("head" in parts[i] and "tail" not in parts[i] and not parts[i]["records"] for i in range(len(parts)))  # all of one record
+    assert any("head" in clear and "tail" not in clear and not clear["records"] for clear in parts)  # the inside of one record
     for i in range(1, len(parts) - 1):
         with pytest.raises(hatch.Refused):
             joined(parts[:i] + parts[i + 1:])
@@ -287,8 +287,10 @@ def test_configuration_from_outside_comes_back(runtime, place, make_site):
     (etc / "conf.d").mkdir()
     for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
         (cluster.data / name).rename(etc / name)
+    (etc / "absolute.conf").touch()
     with open(etc / "postgresql.conf", "a", encoding="utf-8") as conf:
-        conf.write(f"include_dir 'conf.d'\nhba_file = '{etc}/pg_hba.conf'\nident_file = '{etc}/pg_ident.conf'\n"
+        conf.write(f"include_dir 'conf.d'\ninclude = '{etc}/absolute.conf'  # stays the original's\n")
+        conf.write(f"hba_file = '{etc}/pg_hba.conf'\nident_file = '{etc}/pg_ident.conf'\n"
                    f"data_directory = '{cluster.data}'\nrecovery_target_lsn = '0/1'\n")
     runtime.own(etc)
     cluster.pg_ctl("start", "-w", "-l", cluster.log, "-o", f"-p 5432 -k {cluster.directory} -c config_file={etc}/postgresql.conf")
@@ -305,7 +307,12 @@ def test_configuration_from_outside_comes_back(runtime, place, make_site):
     identity = [] if make_site is Unencrypted else ["--identity", site.keys / "identity"]
     assert ("NOT encrypted" in lost.run("list").stdout) == (make_site is Unencrypted)
     lost.run("verify", *identity)
-    printed = lost.run("backup", *identity, "--pgdata", place / "data").stdout
+    restored = lost.run("backup", *identity, "--pgdata", place / "data")
+    printed = restored.stdout
+    assert f"still names {etc}/absolute.conf of the original" in restored.stderr
+    runtime.make_directory(etc)
+    shutil.copy(place / f"data/pgcairn.config{etc}/absolute.conf", etc)
+    runtime.own(etc)
     assert f"hba_file={place}/data/pgcairn.config{etc}/pg_hba.conf" in printed
     assert ids(start(lost, place, printed), "here") == [1]
 

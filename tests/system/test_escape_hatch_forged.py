@@ -1,13 +1,16 @@
 """What examples/escape-hatch.py must not believe: repositories that somebody made who knows the format and has a signing key.
 
-The writer here is small and of its own: it makes clusters without encryption, correct but for one thing. Whatever is wrong ends in
-hatch.Refused, which names the object; any other exception would reach the operator as a traceback.
+The writer here is small and of its own: it makes clusters without encryption, correct but for one thing. Whatever is wrong ends
+in hatch.Refused, which names the object; any other exception would reach the operator as a traceback.
 """
 
 import hashlib
 import json
+import os
+import resource
 import struct
 
+import crc32c
 import lz4.block
 import nacl.bindings
 import pytest
@@ -48,12 +51,13 @@ class Forged:
     def put(self, name, kind, clear, frames=(), signer=FOUNDER, cluster=CLUSTER, codec=0, named=None, version=0, features=0,
             sealed=b"", zero=0, drop=0):
         name_bytes = (named or name).encode()
-        header = struct.pack("<8sHHBBBBQ16s16sHHI", b"PGCAIRN\n", version, 64 + len(name_bytes), kind, codec, 0, 20, features, cluster,
-                             bytes(16), len(name_bytes), 0, zero) + name_bytes
+        header = struct.pack("<8sHHBBBBQ16s16sHHI", b"PGCAIRN\n", version, 64 + len(name_bytes), kind, codec, 0, 20, features,
+                             cluster, bytes(16), len(name_bytes), 0, zero) + name_bytes
         table = b"".join(struct.pack("<IB3s32s", len(f.stored), f.encoding, b"", digest(f.stored)) for f in frames)
         clear, stored, plain = as_json(clear), b"".join(f.stored for f in frames), sum(f.plain for f in frames)
         numbers = (len(header), len(frames), len(clear), len(sealed), 104)
-        root = digest(digest(header) + digest(table) + digest(clear) + digest(sealed) + struct.pack("<5I2Q", *numbers, len(stored), plain))
+        root = digest(digest(header) + digest(table) + digest(clear) + digest(sealed)
+                      + struct.pack("<5I2Q", *numbers, len(stored), plain))
         signature = nacl.bindings.crypto_sign(b"pgcairn object signature 0\0" + root, signer[1])[:64]
         block = b"\1" + bytes(7) + signer[0] + signature
         tail = struct.pack("<8s6I2Q32s", b"CAIRNEND", *numbers, 0, len(stored), plain, digest(root + block))
@@ -63,14 +67,14 @@ class Forged:
         return path.stat().st_size, digest(root + block).hex()
 
     def segment(self, frame=None, **options):
-        clear = {"content_id": "0" * 32, "size": MIB, "verified": True, "timeline": 1, "system_identifier": SYSTEM, "start": "0/200000"}
-        frame = frame or Frame(bytes(MIB))
-        return self.put(SEGMENT, 1, {**clear, **options.pop("clear", {})}, [frame], sealed=b'{"file": "' + SEGMENT[-24:].encode() + b'"}',
-                        **options)
+        clear = {"content_id": "0" * 32, "size": MIB, "verified": True, "timeline": 1, "system_identifier": SYSTEM,
+                 "start": "0/200000", **options.pop("clear", {})}
+        return self.put(SEGMENT, 1, clear, [frame or Frame(bytes(MIB))], sealed=as_json({"file": SEGMENT[-24:]}), **options)
 
-    def backup(self, *lines, end=None, clear=None, pin=None, contents=b"0123456789"):
+    def backup(self, *lines, end=None, clear=None, pin=None, contents=b"0123456789", frames=None):
         """A backup of three small files, with lines of the test's own before the end."""
-        size, found = self.put("backup/b/pack-000000", 5, {"label": "b", "pack": 0}, [Frame(contents)])
+        frames = frames or [Frame(contents)]
+        size, found = self.put("backup/b/pack-000000", 5, {"label": "b", "pack": 0}, frames, codec=1)
         whole = [entry("PG_VERSION"), entry("backup_label"), {"dir": "global", "mode": 448}, entry("global/pg_control"), *lines]
         parsed = [line for line in whole if isinstance(line, dict)]
         counts = {k + "s": sum(k in line or k + "_hex" in line for line in parsed)
@@ -81,7 +85,7 @@ class Forged:
             "data_checksums": True, "start_timeline": 1, "stop_timeline": 1, "start_lsn": "0/200028", "stop_lsn": "0/200100",
             "checkpoint_lsn": "0/200060", "from_standby": False, "start_time": 0, "stop_time": 0,
             "size": sum(line.get("size", 0) for line in parsed if "file" in line or "file_hex" in line), "files": counts["files"],
-            "bad_pages": 0, "packs": [[len(contents), size, pin or found]], **(clear or {})}, [Frame(raw)])
+            "bad_pages": 0, "packs": [[sum(f.plain for f in frames), size, pin or found]], **(clear or {})}, [Frame(raw)])
 
     def cluster(self):
         return hatch.Cluster(hatch.Repository(str(self.place)), "forged", [FOUNDER[0]])
@@ -277,3 +281,26 @@ def test_a_backup_that_is_wrong_leaves_nothing_that_starts(forged, tmp_path, lin
     with pytest.raises((hatch.Refused, OSError), match=said):
         hatch.restore(backup, str(tmp_path / "data").encode(), {}, "")
     assert not (tmp_path / "data/global/pg_control").exists()
+
+
+def test_memory_does_not_grow_with_what_is_restored(forged, tmp_path):
+    plain = b"0123456789" + bytes(MIB - 10)
+    frames = [Frame(lz4.block.compress(plain, store_size=False), 1, MIB)] * 96
+    checksum = 0
+    for _ in frames:
+        checksum = crc32c.crc32c(plain, checksum)
+    forged.backup(entry("big", size=96 * MIB, crc32c=checksum, runs=[[0, 0, 0, 96 * MIB]]), frames=frames)
+    backup = forged.opened()
+    backup.check()
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            used = int(open("/proc/self/statm", encoding="ascii").read().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used + 32 * MIB, used + 32 * MIB))
+            hatch.restore(backup, str(tmp_path / "data").encode(), {}, "")
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert (tmp_path / "data/big").stat().st_size == 96 * MIB
