@@ -103,7 +103,9 @@ stop_archiving(const struct op *op, const char *reason, struct decision *d, bool
 	if (rc != ERR_EXISTS)
 		return rc;
 	rc = stop_check(op, d, err);
-	return rc == ERR_REFUSED ? 0 : rc < 0 ? rc : err_set(err, ERR_RETRY, 0, "it was started again meanwhile");
+	if (rc == 0)
+		return err_set(err, ERR_RETRY, 0, "it was started again meanwhile");
+	return rc == ERR_REFUSED ? fs_settle(path, err) : rc; /* whoever made it may have been killed over it */
 }
 
 int
@@ -117,8 +119,10 @@ start_archiving(const struct op *op, bool *changed, struct err *err)
 		rc = path_of(op, &path, err);
 	if (rc < 0)
 		return rc;
-	if (unlink(path) < 0)
-		return errno == ENOENT ? 0 : err_set(err, ERR_IO, errno, "remove '%s'", path);
-	*changed = true;
-	return fs_fsync_parent_at(AT_FDCWD, path, err);
+	*changed = unlink(path) == 0;
+	if (!*changed && errno != ENOENT)
+		return err_set(err, ERR_IO, errno, "remove '%s'", path);
+	/* also when it is gone already: whoever removed it may have been killed over it */
+	rc = fs_fsync_parent_at(AT_FDCWD, path, err);
+	return rc == ERR_NOT_FOUND ? 0 : rc; /* it was never stopped on this host */
 }
