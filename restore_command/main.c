@@ -83,7 +83,17 @@ is_taken(const struct wal_command *c)
 static bool
 is_silence(int kind)
 {
-	return kind != ERR_CORRUPT && kind != ERR_AUTH && kind != ERR_CONFIG && kind != ERR_REFUSED;
+	return kind != ERR_CORRUPT && kind != ERR_AUTH && kind != ERR_CONFIG && kind != ERR_CONFLICT && kind != ERR_REFUSED;
+}
+
+/* Hearing of a miss the server takes its own copy; a failure as recovery ends would leave it without timeline. */
+static bool
+server_has(const char *name)
+{
+	char own[sizeof("pg_wal/") + 64];
+
+	(void)snprintf(own, sizeof(own), "pg_wal/%.63s", name);
+	return access(own, F_OK) == 0;
 }
 
 /*
@@ -98,15 +108,11 @@ is_silence(int kind)
 static bool
 may_pass(const struct wal_command *c, int kind)
 {
-	char own[sizeof("pg_wal/") + 64];
-
 	if (kind == ERR_CONFIG)
 		return false;
 	if (is_segment(c))
 		return is_standby();
-	/* hearing of a miss the server takes its own copy; a failure as recovery ends would leave it without timeline */
-	(void)snprintf(own, sizeof(own), "pg_wal/%.63s", c->arguments[0]);
-	if (access(own, F_OK) == 0)
+	if (server_has(c->arguments[0]))
 		return true;
 	return is_standby() && is_silence(kind) && c->config->promote_without_archive == CONFIG_PROMOTE_ALLOW && !is_taken(c);
 }
@@ -133,10 +139,12 @@ pass(const struct wal_command *c, int kind, struct err *err)
 	log_err(&c->log, is_segment(c) && is_silence(kind) ? LOG_WARN : LOG_ERROR, err);
 	if (is_segment(c))
 		return err_set(err, ERR_NOT_FOUND, 0, "%s is not to be had now, the standby will ask again", c->arguments[0]);
+	if (server_has(c->arguments[0]))
+		return err_set(err, ERR_NOT_FOUND, 0, "%s is called missing: the server has its own", c->arguments[0]);
 	log_write(&c->log, LOG_ERROR,
-	    "ALARM: whether %s exists is not known, since not every repository answers, and the server may go on: if it is "
-	    "promoted "
-	    "now, it may take a timeline that another server has taken",
+	    "ALARM: whether %s exists is not known, since not every repository answers, and the server may go on: promoted "
+	    "now, it "
+	    "may take a timeline that another server has taken",
 	    c->arguments[0]);
 	return err_set(err, ERR_NOT_FOUND, 0, "%s is called missing without proof", c->arguments[0]);
 }

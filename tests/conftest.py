@@ -23,6 +23,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.notes = []  # what tests counted, for the end of the run
+    config.addinivalue_line("markers", "limit(seconds): how long this test may take")
     config.addinivalue_line("markers", "slow: left out unless --all is given")
 
 
@@ -34,6 +35,16 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item not in set(slow)]
 
 
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):  # one process of several: to the one that prints
+        session.config.workeroutput["notes"] = session.config.notes
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    node.config.notes += getattr(node, "workeroutput", {}).get("notes", [])
+
+
 def pytest_terminal_summary(terminalreporter, config):
     for note in config.notes:
         terminalreporter.write_line(note)
@@ -43,11 +54,14 @@ def pytest_terminal_summary(terminalreporter, config):
 def pytest_runtest_protocol(item):
     """No test hangs the run: the alarm raises inside of it, and its fixtures clean up."""
 
+    marker = item.get_closest_marker("limit")
+    limit = marker.args[0] if marker else TEST_LIMIT_SECONDS
+
     def give_up(_signal, _frame):
-        raise TimeoutError(f"the test took longer than {TEST_LIMIT_SECONDS} s")
+        raise TimeoutError(f"the test took longer than {limit} s")
 
     before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(TEST_LIMIT_SECONDS)
+    signal.alarm(limit)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)

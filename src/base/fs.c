@@ -10,8 +10,7 @@
 #include <inttypes.h>
 #include <limits.h>
 
-#include "base/clock.h"
-
+#define TEMPORARY ".pgcairn-"
 #define READ_CHUNK ((size_t)64 << 10)
 #define IO_CHUNK ((size_t)1 << 30) /* Linux takes a little less than 2 GiB in one call */
 
@@ -249,43 +248,40 @@ struct fs_content {
 	mode_t mode;
 };
 
-/* Create a hidden temporary with all the bytes in it, fsynced and closed. Removed again after an error. */
+/* A hidden temporary with all the bytes in it, fsynced; it stays open, and with it its lock. Removed again after an error. */
 static int
-write_temporary(int dirfd, char *tmp, size_t size, const struct fs_content *c, struct err *err)
+write_temporary(int dirfd, char *tmp, size_t size, const struct fs_content *c, int *out, struct err *err)
 {
-	uint64_t random;
-	int fd, rc;
+	FD_AUTO int fd = fs_temporary_create(dirfd, TEMPORARY, c->mode, tmp, size);
+	int rc;
 
-	for (int try = 0;; try++) {
-		clock_random(&random, sizeof(random));
-		(void)snprintf(tmp, size, ".pgcairn-%016" PRIx64, random);
-		fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, c->mode);
-		if (fd >= 0)
-			break;
-		if (errno != EEXIST || try == 9)
-			return err_set(err, fs_kind(errno), errno, "create a temporary for '%s'", c->path);
-	}
+	if (fd < 0)
+		return err_set(err, fs_kind(errno), errno, "create a temporary for '%s'", c->path);
 	rc = fs_write_all(fd, c->data, c->len, c->path, err);
 	if (rc == 0 && fsync(fd) < 0)
 		rc = err_set(err, io_kind(errno), errno, "fsync '%s'", c->path);
-	if (close(fd) < 0 && rc == 0)
-		rc = err_set(err, io_kind(errno), errno, "close '%s'", c->path);
-	if (rc < 0)
+	if (rc < 0) {
 		(void)unlinkat(dirfd, tmp, 0);
-	return rc;
+		return rc;
+	}
+	*out = fd;
+	fd = -1;
+	return 0;
 }
 
 int
 fs_write_file(const char *path, const void *data, size_t len, mode_t mode, enum fs_publish how, struct err *err)
 {
 	struct fs_content c = {.path = path, .data = data, .len = len, .mode = mode};
+	FD_AUTO int dirfd = -1, fd = -1; /* after an fsync a close has nothing left to report */
 	char tmp[32];
 	const char *name;
-	FD_AUTO int dirfd = -1;
 	int rc = open_parent(AT_FDCWD, path, &dirfd, &name, err);
 
-	if (rc == 0)
-		rc = write_temporary(dirfd, tmp, sizeof(tmp), &c, err);
+	if (rc < 0)
+		return rc;
+	(void)fs_temporary_sweep(dirfd, path, TEMPORARY, 0, NULL, NULL);
+	rc = write_temporary(dirfd, tmp, sizeof(tmp), &c, &fd, err);
 	if (rc < 0)
 		return rc;
 	if (how == FS_CREATE_ONLY)
@@ -297,6 +293,16 @@ fs_write_file(const char *path, const void *data, size_t len, mode_t mode, enum 
 		return rc;
 	}
 	return fs_fsync_dirfd(dirfd, path, err);
+}
+
+void
+fs_tidy(const char *path)
+{
+	FD_AUTO int fd = -1;
+	const char *name;
+
+	if (open_parent(AT_FDCWD, path, &fd, &name, NULL) == 0)
+		(void)fs_temporary_sweep(fd, path, TEMPORARY, 0, NULL, NULL);
 }
 
 int
@@ -325,6 +331,34 @@ fs_fsync_parent_at(int dirfd, const char *path, struct err *err)
 	int rc = open_parent(dirfd, path, &fd, &name, err);
 
 	return rc < 0 ? rc : fs_fsync_dirfd(fd, path, err);
+}
+
+int
+fs_settle(const char *path, struct err *err)
+{
+	FREE_AUTO char *real = NULL;
+	struct stat first = {0}, st;
+	int rc = fs_real_path(path, &real, err);
+
+	while (rc == 0) {
+		FD_AUTO int fd = open(real, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+		char *slash = strrchr(real, '/');
+
+		if (fd < 0 && errno == EACCES)
+			return 0;
+		if (fd < 0 || fstat(fd, &st) < 0)
+			return err_set(err, fs_kind(errno), errno, "settle '%s'", real);
+		if (first.st_dev == 0)
+			first = st;
+		if (st.st_dev != first.st_dev)
+			return 0;
+		if (fsync(fd) < 0 && errno != EINVAL)
+			return err_set(err, io_kind(errno), errno, "fsync '%s'", real);
+		if (slash == NULL || slash[1] == '\0')
+			return 0;
+		slash[slash == real ? 1 : 0] = '\0';
+	}
+	return rc;
 }
 
 static int

@@ -37,9 +37,26 @@ enum fs_publish {
 	FS_REPLACE,     /* for local state only, never for repository objects */
 };
 
-/* A file with these bytes, durable before return; a crash leaves the old state or the new one, and at worst a hidden
- * ".pgcairn-..." beside it. */
+/*
+ * A file with these bytes, durable before return; a crash leaves the old state or the new one, and at worst a hidden
+ * ".pgcairn-..." beside it, which the next one that writes a file there removes.
+ */
 int fs_write_file(const char *path, const void *data, size_t len, mode_t mode, enum fs_publish how, struct err *err);
+
+/* Remove what killed writers of fs_write_file left in the directory of this file. Best effort; no such directory is fine. */
+void fs_tidy(const char *path);
+
+/*
+ * A new file with a random name behind the prefix (which with 17 bytes more fits into size), open for writing and locked until
+ * it is closed. -1 and errno, EEXIST when no name was free. The caller publishes it and closes it then.
+ */
+int fs_temporary_create(int dirfd, const char *prefix, mode_t mode, char *name, size_t size);
+
+/*
+ * Remove those that no living process holds and that were last written more than age_ms ago (0: whenever); how many into
+ * *removed, which may be NULL. One whose holder cannot be asked for (another user's file, no flock on this file system) stays.
+ */
+int fs_temporary_sweep(int dirfd, const char *path, const char *prefix, int64_t age_ms, unsigned *removed, struct err *err);
 
 enum fs_move {
 	FS_MOVE_ANY,    /* link and unlink; where there are no links, renameat2(RENAME_NOREPLACE) */
@@ -64,6 +81,12 @@ int fs_make_dirs_at(int dirfd, const char *path, mode_t mode, struct err *err);
 /* EINVAL, which a file system answers that has nothing to sync in a directory, is success, as in PostgreSQL's fsync_fname. */
 int fs_fsync_dir(const char *path, struct err *err);
 int fs_fsync_dirfd(int fd, const char *name, struct err *err);
+
+/*
+ * Make durable what is there already, with the directories above it up to the end of its file system: whoever made it may have
+ * been killed before he came to that. A directory that this user may not read is passed over, and so is all above it.
+ */
+int fs_settle(const char *path, struct err *err);
 
 /* fsync the directory that holds path. */
 int fs_fsync_parent_at(int dirfd, const char *path, struct err *err);

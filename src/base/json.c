@@ -1,15 +1,124 @@
 #include "base/json.h"
 
 #include <inttypes.h>
+#include <setjmp.h>
+#include <stdlib.h>
 
 #include "base/str.h"
+
+/*
+ * jansson says "out of memory" in a few places only. Elsewhere it looks like malformed text, and the reader of a long token,
+ * when it cannot grow, drops a byte, goes on and ends in an assertion or in memory that is not its own (2.14, lex_save in
+ * load.c). So the first allocation that fails while it reads ends the reading by a jump; what it had allocated by then is in a
+ * list for that. Everywhere else a failure is noted, for the thread in which it happened.
+ */
+struct block {
+	struct block *prev, *next; /* of those of one reading under way; NULL: no longer or never of one */
+} __attribute__((aligned(16)));
+
+struct reading {
+	struct block blocks; /* a ring */
+	jmp_buf out;
+};
+
+static _Thread_local struct reading *reading;
+static _Thread_local bool starved;
+
+static void *
+noting_malloc(size_t size)
+{
+	struct block *b = size <= SIZE_MAX - sizeof(*b) ? malloc(sizeof(*b) + size) : NULL;
+
+	if (b == NULL) {
+		starved = true;
+		if (reading != NULL)
+			longjmp(reading->out, 1);
+		return NULL;
+	}
+	b->prev = b->next = NULL;
+	if (reading != NULL) {
+		b->prev = &reading->blocks;
+		b->next = reading->blocks.next;
+		b->next->prev = b->prev->next = b;
+	}
+	return b + 1;
+}
+
+static void
+noting_free(void *p)
+{
+	struct block *b = (struct block *)p - 1;
+
+	if (p == NULL)
+		return;
+	if (b->next != NULL) {
+		b->prev->next = b->next;
+		b->next->prev = b->prev;
+	}
+	free(b);
+}
+
+/* The reading is over: what it made lives on, or goes. */
+static void
+let_go(struct reading *r, bool keep)
+{
+	struct block *b = r->blocks.next;
+
+	reading = NULL;
+	while (b != &r->blocks) {
+		struct block *next = b->next;
+
+		b->prev = b->next = NULL;
+		if (!keep)
+			free(b);
+		b = next;
+	}
+}
+
+__attribute__((constructor)) static void
+take_over_allocation(void)
+{
+	json_set_alloc_funcs(noting_malloc, noting_free);
+}
+
+/* Whether an allocation failed since this was asked last. */
+static bool
+was_starved(void)
+{
+	bool was = starved;
+
+	starved = false;
+	return was;
+}
+
+/* ERR_NOMEM, or 0 and what jansson said. */
+static int
+load(json_t **out, const void *text, size_t len, json_error_t *e)
+{
+	struct reading r;
+
+	r.blocks.prev = r.blocks.next = &r.blocks;
+	if (setjmp(r.out) != 0) {
+		let_go(&r, false);
+		return ERR_NOMEM;
+	}
+	reading = &r;
+	*out = json_loadb(text, len, JSON_REJECT_DUPLICATES, e);
+	let_go(&r, true);
+	return 0;
+}
 
 int
 json_read(json_t **out, const void *text, size_t len, const char *what, struct err *err)
 {
 	json_error_t e;
-	json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES, &e);
+	bool before = was_starved();
+	json_t *j = NULL;
+	int rc = load(&j, text, len, &e);
 
+	starved = before;
+	if (rc < 0)
+		return err_set(err, rc, 0, "out of memory while reading %s", what);
 	if (j == NULL)
 		return err_set(err, ERR_CORRUPT, 0, "%s is not JSON: %s at byte %d", what, e.text, e.position);
 	if (!json_is_object(j)) {
@@ -18,6 +127,18 @@ json_read(json_t **out, const void *text, size_t len, const char *what, struct e
 	}
 	*out = j;
 	return 0;
+}
+
+int
+json_check_utf8(const char *text, size_t len, struct err *err)
+{
+	bool before = was_starved();
+	JSON_AUTO json_t *j = json_stringn(text, len);
+
+	if (was_starved())
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a text");
+	starved = before;
+	return j != NULL ? 0 : err_set(err, ERR_CORRUPT, 0, "the text is not UTF-8");
 }
 
 static int
@@ -114,7 +235,8 @@ append(const char *text, size_t len, void *arg)
 static int
 dump(const json_t *o, size_t flags, struct buf *out, struct err *err)
 {
-	if (o == NULL || json_dump_callback(o, append, out, flags | JSON_PRESERVE_ORDER) < 0)
+	/* one that failed while the object was put together left something out of it */
+	if (was_starved() || o == NULL || json_dump_callback(o, append, out, flags | JSON_PRESERVE_ORDER) < 0)
 		return err_set(err, ERR_NOMEM, 0, "out of memory while writing JSON");
 	return 0;
 }

@@ -19,7 +19,8 @@ scope_json(json_t **j)
 	json_decref(*j);
 }
 
-/* One JSON object, nothing behind it, no duplicate members. what names it in messages. */
+/* One JSON object, nothing behind it, no duplicate members. what names it in messages. ERR_NOMEM is never told as ERR_CORRUPT.
+ */
 int json_read(json_t **out, const void *text, size_t len, const char *what, struct err *err);
 
 int json_get_str(const json_t *o, const char *member, const char **out, struct err *err);
@@ -33,7 +34,13 @@ int json_get_hex(const json_t *o, const char *member, uint8_t *out, size_t len, 
 /* Whether a member is there and not null. */
 bool json_has(const json_t *o, const char *member);
 
-/* Compact text, members in the order they were added, appended to out. */
+/* ERR_CORRUPT unless the text is UTF-8. */
+int json_check_utf8(const char *text, size_t len, struct err *err);
+
+/*
+ * Compact text, members in the order they were added, appended to out. ERR_NOMEM also when memory was out on this thread while
+ * the object was put together.
+ */
 int json_write(const json_t *o, struct buf *out, struct err *err);
 /* The same for people: a member a line. */
 int json_write_indented(const json_t *o, struct buf *out, struct err *err);

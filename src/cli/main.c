@@ -12,6 +12,7 @@ static const struct cli_verb *const verbs[] = {
     &verb_adopt,
     &verb_backup,
     &verb_check,
+    &verb_conflict,
     &verb_find,
     &verb_gap,
     &verb_info,

@@ -1,5 +1,6 @@
 #include "cli/report.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -25,6 +26,15 @@ void
 report_number(json_t *o, const char *member, uint64_t n)
 {
 	json_object_set_new(o, member, json_integer((json_int_t)n));
+}
+
+void
+report_sysid(json_t *o, const char *member, uint64_t sysid)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof(text), "%" PRIu64, sysid);
+	json_object_set_new(o, member, json_string(text));
 }
 
 void

@@ -6,6 +6,9 @@
 #include "pg/lsn.h"
 #include "repo/decision.h"
 
+/* As text: no JSON number holds all of them. */
+void report_sysid(json_t *o, const char *member, uint64_t sysid);
+
 /* Memory that is out shows when the report is printed: jansson then gives NULL or leaves the member out. */
 void report_text(json_t *o, const char *member, const char *text); /* bytes that are not UTF-8 are shown as '?' */
 void report_number(json_t *o, const char *member, uint64_t n);

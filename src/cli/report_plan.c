@@ -29,6 +29,8 @@ report_plan(json_t *o, const struct plan *p)
 	const struct target_stop *s = &p->stop;
 	char name[WAL_NAME_MAX];
 
+	report_sysid(o, "system_identifier", p->backup->head.sysid);
+	report_number(o, "major", p->backup->head.major);
 	report_number(o, "segments", plan_segments(p));
 	wal_chain_name(p->chain, 0, name);
 	report_text(o, "first_segment", name);
@@ -47,6 +49,8 @@ report_plan(json_t *o, const struct plan *p)
 	}
 	if (s->again != 0)
 		report_lsn(o, "name_again_lsn", s->again);
+	if (p->name_before != 0)
+		report_lsn(o, "name_before_lsn", p->name_before);
 	json_object_set_new(o, "also", others_json(p));
 }
 
@@ -73,6 +77,11 @@ put_surprises(struct buf *out, const struct plan *p, struct err *err)
 		    "reaches "
 		    "the other\n",
 		    lsn);
+	}
+	if (rc == 0 && p->name_before != 0) {
+		lsn_format(lsn, p->name_before);
+		rc = buf_printf(out, err,
+		    "note: this name was given before the backup too, at %s: an older backup (--backup) stops there\n", lsn);
 	}
 	for (size_t i = 0; rc == 0 && i < p->n_others; i++) {
 		const struct plan_other *o = &p->others[i];
@@ -106,7 +115,7 @@ report_plan_text(struct buf *out, const struct plan *p, const struct target *tar
 	}
 	rc = buf_printf(out, err,
 	    "WAL: %zu segments, %s to %s, on the path to timeline %" PRIu32 "\n"
-	    "PostgreSQL stops %s %s%s, in segment %s\n",
-	    plan_segments(p), first, last, p->path.timeline, how, lsn, when, last);
+	    "PostgreSQL %u stops %s %s%s, in segment %s\n",
+	    plan_segments(p), first, last, p->path.timeline, p->backup->head.major, how, lsn, when, last);
 	return rc < 0 ? rc : put_surprises(out, p, err);
 }

@@ -7,7 +7,7 @@
 
 /*
  * segments, first_segment, last_segment, stop_lsn, stop_end_lsn, stop_before, stop_timeline, stop_time;
- * where it is so commits_behind_segment, name_again_lsn; also: the other timelines on which the target lies.
+ * where it is so commits_behind_segment, name_again_lsn, name_before_lsn; also: the other timelines on which the target lies.
  */
 void report_plan(json_t *o, const struct plan *p);
 

@@ -1,5 +1,3 @@
-#include <inttypes.h>
-
 #include "base/clock.h"
 #include "cli/exit_code.h"
 #include "cli/output.h"
@@ -22,8 +20,7 @@ gap_json(const struct gap_record *g)
 
 	wal_name_format(text, &g->name);
 	report_text(o, "file", text);
-	(void)snprintf(text, sizeof(text), "%" PRIu64, g->sysid);
-	report_text(o, "system_identifier", text);
+	report_sysid(o, "system_identifier", g->sysid);
 	report_number(o, "timeline", g->name.timeline);
 	json_set_hex(o, "content_id", g->content_id, CONTENT_ID);
 	json_object_set_new(o, "damaged", json_boolean(g->damaged));

@@ -27,6 +27,8 @@ backups_json(const struct info_repository *r)
 			continue;
 		}
 		report_text(o, "type", h->incremental ? "incremental" : "full");
+		report_sysid(o, "system_identifier", h->sysid);
+		report_number(o, "major", h->major);
 		report_number(o, "timeline", h->start_timeline);
 		report_lsn(o, "start_lsn", h->start_lsn);
 		report_lsn(o, "stop_lsn", h->stop_lsn);
@@ -54,6 +56,7 @@ windows_json(const struct windows *w)
 	for (size_t i = 0; i < w->n; i++) {
 		json_t *o = json_object();
 
+		report_sysid(o, "system_identifier", w->list[i].sysid);
 		report_number(o, "timeline", w->list[i].timeline);
 		report_lsn(o, "from_lsn", w->list[i].from_lsn);
 		report_time(o, "from_time", w->list[i].from_time_us);
@@ -73,6 +76,7 @@ gaps_json(const struct windows *w)
 	for (size_t i = 0; i < w->n_gaps; i++) {
 		json_t *o = json_object();
 
+		report_sysid(o, "system_identifier", w->gaps[i].sysid);
 		report_number(o, "timeline", w->gaps[i].timeline);
 		report_text(o, "first", w->gaps[i].first);
 		report_text(o, "last", w->gaps[i].last);
@@ -86,18 +90,48 @@ gaps_json(const struct windows *w)
 	return list;
 }
 
+static size_t
+n_open(const struct info_repository *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->conflicts.n; i++)
+		n += !r->conflicts.list[i].resolved;
+	return n;
+}
+
 static json_t *
 conflicts_json(const struct info_repository *r)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < r->n_conflicts; i++) {
-		json_t *o = json_object();
+	for (size_t i = 0; i < r->conflicts.n; i++) {
+		const struct conflict *c = &r->conflicts.list[i];
+		json_t *o;
 
-		report_text(o, "object", r->conflicts[i].object);
-		report_text(o, "content_id", r->conflicts[i].content_id);
-		report_number(o, "size", r->conflicts[i].size);
+		if (c->resolved)
+			continue;
+		o = json_object();
+		report_text(o, "object", c->object);
+		json_set_hex(o, "content_id", c->content_id, CONTENT_ID);
+		report_number(o, "size", c->stored);
 		json_array_append_new(list, o);
+	}
+	return list;
+}
+
+static json_t *
+lineage_json(const struct repository *r)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < r->n_lineage; i++) {
+		json_t *one = json_object();
+
+		report_sysid(one, "system_identifier", r->lineage[i].sysid);
+		report_number(one, "major", r->lineage[i].major);
+		report_number(one, "segment_size", r->lineage[i].segment_size);
+		json_array_append_new(list, one);
 	}
 	return list;
 }
@@ -142,8 +176,10 @@ repository_json(const struct info_repository *r)
 		json_object_set_new(o, "error", report_err(&r->err));
 	if (r->repo != NULL)
 		report_text(o, "id", r->repo->id);
-	if (r->repo != NULL && r->repo->has_cluster)
+	if (r->repo != NULL && r->repo->has_cluster) {
+		json_object_set_new(o, "lineage", lineage_json(r->repo));
 		keys_json(o, r->repo);
+	}
 	if (r->has_caps) {
 		json_object_set_new(o, "create_only", json_boolean(r->caps.create_only));
 		json_object_set_new(o, "writer_can_delete", json_boolean(r->caps.writer_can_delete));
@@ -156,6 +192,7 @@ repository_json(const struct info_repository *r)
 	json_object_set_new(o, "windows", windows_json(&r->windows));
 	json_object_set_new(o, "gaps", gaps_json(&r->windows));
 	json_object_set_new(o, "conflicts", conflicts_json(r));
+	report_number(o, "conflicts_resolved", r->conflicts.n - n_open(r));
 	report_number(o, "segments", r->segments);
 	report_text(o, "newest_segment", r->newest);
 	return o;
@@ -234,6 +271,18 @@ print_backups(struct buf *b, const struct info_repository *r, struct err *err)
 	return rc < 0 ? rc : table_print(t, b, err);
 }
 
+/* " with PostgreSQL 15", where there is a choice. */
+static const char *
+major_of(const struct repository *r, uint64_t sysid, char out[32])
+{
+	const struct lineage_entry *e = repository_lineage(r, sysid);
+
+	out[0] = '\0';
+	if (r->n_lineage > 1 && e != NULL)
+		(void)snprintf(out, 32, " with PostgreSQL %u", e->major);
+	return out;
+}
+
 static int
 print_wal(struct buf *b, const struct info_repository *r, struct err *err)
 {
@@ -241,23 +290,32 @@ print_wal(struct buf *b, const struct info_repository *r, struct err *err)
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < w->n; i++) {
-		char from[LSN_TEXT], to[LSN_TEXT], from_time[32], to_time[32];
+		char from[LSN_TEXT], to[LSN_TEXT], from_time[32], to_time[32], major[32];
 
 		lsn_format(from, w->list[i].from_lsn);
 		lsn_format(to, w->list[i].to_lsn);
 		clock_format_utc(from_time, sizeof(from_time), w->list[i].from_time_us);
 		clock_format_utc(to_time, sizeof(to_time), w->list[i].to_time_us);
-		rc = buf_printf(b, err, "  restorable on timeline %" PRIu32 ": %s to %s (%s to %s)\n", w->list[i].timeline,
-		    from_time, to_time, from, to);
+		rc = buf_printf(b, err, "  restorable%s on timeline %" PRIu32 ": %s to %s (%s to %s)\n",
+		    major_of(r->repo, w->list[i].sysid, major), w->list[i].timeline, from_time, to_time, from, to);
 	}
 	if (rc == 0 && w->n == 0)
 		rc = buf_printf(b, err, "  NOTHING can be restored from this repository alone\n");
 	for (size_t i = 0; rc == 0 && i < w->n_gaps; i++)
 		rc = buf_printf(b, err, "  GAP on timeline %" PRIu32 " at %s: %s\n", w->gaps[i].timeline, w->gaps[i].first,
 		    w->gaps[i].what);
-	for (size_t i = 0; rc == 0 && i < r->n_conflicts; i++)
+	for (size_t i = 0; rc == 0 && i < r->conflicts.n; i++) {
+		const struct conflict *c = &r->conflicts.list[i];
+		char id[2 * CONTENT_ID + 1];
+
+		if (c->resolved)
+			continue;
+		str_to_hex(id, c->content_id, CONTENT_ID);
 		rc = buf_printf(b, err, "  CONFLICT: other content came for %s; it is kept as %s, %" PRIu64 " bytes\n",
-		    r->conflicts[i].object, r->conflicts[i].content_id, r->conflicts[i].size);
+		    c->object, id, c->stored);
+	}
+	if (rc == 0 && r->conflicts.n > n_open(r))
+		rc = buf_printf(b, err, "  %zu conflicts were resolved: pgcairn conflict list\n", r->conflicts.n - n_open(r));
 	if (rc == 0)
 		rc = buf_printf(b, err, "  %" PRIu64 " segments of WAL%s%s\n", r->segments,
 		    r->newest[0] != '\0' ? ", newest " : "", r->newest);

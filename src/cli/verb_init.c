@@ -1,13 +1,20 @@
+#include <inttypes.h>
+
 #include "base/json.h"
 #include "base/str.h"
 #include "cli/exit_code.h"
 #include "cli/output.h"
+#include "cli/report.h"
 #include "cli/verbs.h"
 #include "ops/init.h"
+#include "ops/upgrade.h"
 
 static const struct cli_option options[] = {
     {.name = "join", .type = CLI_FLAG, .doc = "let this host write to a cluster that the repositories know already"},
-    {.name = "dry-run", .type = CLI_FLAG, .doc = "check places and keys, make nothing"},
+    {.name = "upgrade", .type = CLI_FLAG, .doc = "after pg_upgrade: the same cluster goes on as a new system"},
+    {.name = "dry-run",
+	.type = CLI_FLAG,
+	.doc = "check places and keys, make nothing; with --upgrade: prove it, record nothing"},
     {.name = NULL},
 };
 
@@ -86,8 +93,70 @@ warn(const struct op *op, const struct init_result *r)
 	}
 }
 
+static json_t *
+system_json(const struct lineage_entry *e)
+{
+	json_t *o = json_object();
+
+	report_sysid(o, "system_identifier", e->sysid);
+	report_number(o, "major", e->major);
+	return o;
+}
+
 static int
-run(struct cli_invocation *inv)
+print_upgrade(const struct cli_invocation *inv, const struct upgrade_result *r, struct err *err)
+{
+	const struct op *op = cli_context(inv);
+	bool dry_run = cli_flag(inv, "dry-run");
+	BUF_AUTO struct buf b = {0};
+	int rc;
+
+	if (cli_flag(inv, "json")) {
+		JSON_AUTO json_t *o = json_object();
+
+		report_text(o, "cluster", op->cluster->name);
+		json_object_set_new(o, "from", system_json(&r->from));
+		json_object_set_new(o, "to", system_json(&r->to));
+		report_number(o, "appended", r->appended);
+		report_number(o, "existed", r->existed);
+		json_object_set_new(o, "dry_run", json_boolean(dry_run));
+		return output_json(o, err);
+	}
+	rc = buf_printf(&b, err, "cluster %s: PostgreSQL %u, system %" PRIu64 ", %s PostgreSQL %u, system %" PRIu64 "\n",
+	    op->cluster->name, r->from.major, r->from.sysid,
+	    r->appended == 0 ? "was recorded before to go on as"
+	    : dry_run        ? "would go on as"
+			     : "goes on as",
+	    r->to.major, r->to.sysid);
+	if (rc == 0 && r->appended > 0)
+		rc = buf_printf(&b, err,
+		    "backups of before are restored with PostgreSQL %u; nothing of the new system can be restored until:\n"
+		    "  pgcairn backup --full\n",
+		    r->from.major);
+	return rc < 0 ? rc : output_text(&b, err);
+}
+
+static int
+upgrade(const struct cli_invocation *inv)
+{
+	const struct op *op = cli_context(inv);
+	struct upgrade_result r;
+	struct err err = {0};
+	int rc;
+
+	if (cli_flag(inv, "join"))
+		rc = err_set(&err, ERR_CONFIG, 0, "--join and --upgrade do not go together: first one, then the other");
+	else
+		rc = upgrade_run(op, cli_flag(inv, "dry-run"), &r, &err);
+	if (rc == 0)
+		rc = print_upgrade(inv, &r, &err);
+	if (rc < 0)
+		log_err(op->log, LOG_ERROR, &err);
+	return exit_code_of(rc);
+}
+
+static int
+make(struct cli_invocation *inv)
 {
 	const struct op *op = cli_context(inv);
 	const struct init_options o = {.join = cli_flag(inv, "join"), .dry_run = cli_flag(inv, "dry-run")};
@@ -111,12 +180,20 @@ run(struct cli_invocation *inv)
 	return exit_code_of(rc);
 }
 
+static int
+run(struct cli_invocation *inv)
+{
+	return cli_flag(inv, "upgrade") ? upgrade(inv) : make(inv);
+}
+
 const struct cli_verb verb_init = {
     .name = "init",
     .summary = "create the repositories and this host's keys",
     .details =
 	"Makes the marker of every repository, the cluster's folder in it, and the keys that do not exist yet. Safe to repeat. "
-	"Started by root it goes on as the owner of PGDATA.",
+	"Started by root it goes on as the owner of PGDATA. After pg_upgrade archiving is refused until --upgrade has recorded "
+	"the "
+	"new system; set pgdata to the upgraded directory first, then run it on any host that writes, then take a backup.",
     .options = options,
     .run = run,
 };

@@ -31,11 +31,9 @@ static const struct cli_option options[] = {
     {.name = "target-immediate", .type = CLI_FLAG, .doc = "only as far as the backup needs to be consistent"},
     {.name = "target-exclusive", .type = CLI_FLAG, .doc = "stop before the target instead of behind it"},
     {.name = "target-timeline",
-	.type = CLI_INT,
+	.type = CLI_STRING,
 	.value_name = "N",
-	.doc = "along the path to timeline N (default: the newest)",
-	.lo = 1,
-	.hi = UINT32_MAX},
+	.doc = "along the path to timeline N (default: latest, the newest whose path holds a backup)"},
     {.name = "target-action",
 	.type = CLI_WORD,
 	.words = actions,
@@ -94,6 +92,19 @@ parse_target(const struct cli_invocation *inv, struct target *t, struct err *err
 		return err_set(err, ERR_CONFIG, 0, "--target-exclusive goes with --target-time, --target-lsn or --target-xid");
 	if (immediate)
 		t->kind = TARGET_IMMEDIATE;
+	return 0;
+}
+
+/* A number; "latest" is PostgreSQL's word for what is the default here. */
+static int
+parse_timeline(const struct cli_invocation *inv, timeline_t *out, struct err *err)
+{
+	const char *word = cli_value(inv, "target-timeline");
+	uint64_t n = 0;
+
+	if (word != NULL && strcmp(word, "latest") != 0 && !str_to_u64(word, 1, UINT32_MAX, &n))
+		return usage(err, "target-timeline", word);
+	*out = (timeline_t)n;
 	return 0;
 }
 
@@ -188,11 +199,34 @@ parse(const struct cli_invocation *inv, struct arguments *a, struct err *err)
 	p->repositories.only = a->only;
 	p->repositories.without = a->without;
 	p->label = cli_value(inv, "backup");
-	p->timeline = (timeline_t)cli_int(inv, "target-timeline", 0);
+	if (rc == 0)
+		rc = parse_timeline(inv, &p->timeline, err);
 	a->o.action = parse_action(inv);
 	a->o.adopt = cli_flag(inv, "adopt");
 	a->o.dry_run = cli_flag(inv, "dry-run");
 	return rc;
+}
+
+/* "limits", "collation", "warnings" */
+static void
+report_host(json_t *j, const struct restore_host *h)
+{
+	json_t *limits = json_array(), *warnings = json_array();
+
+	for (size_t i = 0; i < SERVER_LIMITS; i++) {
+		json_t *one = json_object();
+
+		report_text(one, "name", server_limit_names[i]);
+		report_number(one, "needed", (uint64_t)h->needed.v[i]);
+		if (h->has_configured)
+			report_number(one, "configured", (uint64_t)h->configured.v[i]);
+		json_array_append_new(limits, one);
+	}
+	for (size_t i = 0; i < h->n_warnings; i++)
+		json_array_append_new(warnings, report_err(&h->warnings[i]));
+	json_object_set_new(j, "limits", limits);
+	report_text(j, "collation", h->collation);
+	json_object_set_new(j, "warnings", warnings);
 }
 
 static json_t *
@@ -214,7 +248,20 @@ report(const struct restore_options *o, const struct restore_result *r)
 	report_plan(j, r->plan);
 	report_number(j, "bad_pages", h->bad_pages);
 	report_text(j, "start_command", r->start_command);
+	report_host(j, &r->host);
 	return j;
+}
+
+static int
+print_host(struct buf *b, const struct restore_host *h, struct err *err)
+{
+	int rc = 0;
+
+	if (strcmp(h->collation, "unknown") == 0)
+		rc = buf_printf(b, err, "collation versions: unknown, the backup was made without them\n");
+	for (size_t i = 0; rc == 0 && i < h->n_warnings; i++)
+		rc = buf_printf(b, err, "WARNING: %s\n  remedy: %s\n", h->warnings[i].msg, err_remedy(&h->warnings[i]));
+	return rc;
 }
 
 static int
@@ -237,6 +284,8 @@ print_text(const struct restore_options *o, const struct restore_result *r, stru
 		rc = buf_printf(&b, err, "its user cannot read the identity: WAL of later keys reaches it by streaming only\n");
 	if (rc == 0 && !o->dry_run && !restore_is_member(o))
 		rc = buf_printf(&b, err, "this is a copy: archiving is off in it\n");
+	if (rc == 0)
+		rc = print_host(&b, &r->host, err);
 	if (rc == 0)
 		rc = buf_printf(&b, err, "%s: %s\n",
 		    o->dry_run ? "nothing was written; it would be started with" : "start it with", r->start_command);

@@ -8,6 +8,7 @@
 extern const struct cli_verb verb_adopt;
 extern const struct cli_verb verb_backup;
 extern const struct cli_verb verb_check;
+extern const struct cli_verb verb_conflict;
 extern const struct cli_verb verb_find;
 extern const struct cli_verb verb_gap;
 extern const struct cli_verb verb_info;

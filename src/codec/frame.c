@@ -1,4 +1,5 @@
-/* One frame: compress -> encrypt -> digest, and back. A frame that does not shrink is kept as it is. */
+/* One frame: compress -> encrypt, and back; the digests of several are made and checked at once. A frame that does not shrink
+ * is kept as it is. */
 #include <lz4.h>
 #include <sodium.h>
 #include <zstd.h>
@@ -9,21 +10,10 @@
 #define ASSOCIATED (OBJECT_DIGEST + 8 + 1 + 1 + 4)
 #define ZSTD_LEVEL 1
 
-/* Kept between frames by one worker slot: compressed bytes before encryption, and zstd's tables. */
-struct codec_state {
-	ZSTD_CCtx *zstd;
-	uint8_t packed[OBJECT_FRAME];
-};
-
 void
 object_codec_state_free(void *state)
 {
-	struct codec_state *s = state;
-
-	if (s == NULL)
-		return;
-	ZSTD_freeCCtx(s->zstd);
-	free(s);
+	ZSTD_freeCCtx(state);
 }
 
 static void
@@ -43,23 +33,23 @@ nonce_of(uint8_t nonce[crypto_aead_xchacha20poly1305_ietf_NPUBBYTES], uint64_t n
 	le64_put(nonce, number);
 }
 
-/* Bytes in s->packed, or 0 when they would not be fewer. */
+/* Bytes in packed, which has room for len, or 0 when they would not be fewer. */
 static size_t
-compress(struct codec_state *s, uint8_t codec, const uint8_t *plain, size_t len)
+compress(void **state, uint8_t codec, const uint8_t *plain, size_t len, uint8_t *packed)
 {
 	size_t n;
 	int lz;
 
 	switch (codec) {
 	case OBJECT_CODEC_LZ4:
-		lz = LZ4_compress_default((const char *)plain, (char *)s->packed, (int)len, (int)len - 1);
+		lz = LZ4_compress_default((const char *)plain, (char *)packed, (int)len, (int)len - 1);
 		return lz > 0 ? (size_t)lz : 0;
 	case OBJECT_CODEC_ZSTD:
-		if (s->zstd == NULL)
-			s->zstd = ZSTD_createCCtx();
-		if (s->zstd == NULL)
+		if (*state == NULL)
+			*state = ZSTD_createCCtx();
+		if (*state == NULL)
 			return 0;
-		n = ZSTD_compressCCtx(s->zstd, s->packed, len - 1, plain, len, ZSTD_LEVEL);
+		n = ZSTD_compressCCtx(*state, packed, len - 1, plain, len, ZSTD_LEVEL);
 		return ZSTD_isError(n) ? 0 : n;
 	default:
 		return 0;
@@ -71,35 +61,29 @@ object_frame_seal(const struct object_frame_context *c, const uint8_t *plain, si
     struct object_frame *frame, void **codec_state, struct err *err)
 {
 	uint8_t ad[ASSOCIATED], nonce[crypto_aead_xchacha20poly1305_ietf_NPUBBYTES];
-	unsigned long long stored = len;
-	const uint8_t *packed = plain;
-	size_t n = 0;
+	unsigned long long stored;
+	const uint8_t *packed;
+	size_t n;
 
 	if (len == 0 || len > OBJECT_FRAME)
 		return err_set(err, ERR_BUG, 0, "a frame of %zu bytes", len);
-	if (c->codec != OBJECT_CODEC_NONE && len > 1) {
-		if (*codec_state == NULL && (*codec_state = calloc(1, sizeof(struct codec_state))) == NULL)
-			return err_set(err, ERR_NOMEM, 0, "out of memory for a frame");
-		n = compress(*codec_state, c->codec, plain, len);
-	}
+	n = len > 1 ? compress(codec_state, c->codec, plain, len, out) : 0;
 	frame->encoding = n > 0 ? c->codec : OBJECT_CODEC_NONE;
-	if (n > 0) {
-		packed = ((struct codec_state *)*codec_state)->packed;
-		stored = n;
-	}
+	packed = n > 0 ? out : plain;
+	stored = n > 0 ? n : len;
 	if (c->key != NULL) {
+		/* in place when it is compressed: the cipher allows that */
 		associated_data(ad, c, frame->encoding, len);
 		nonce_of(nonce, c->number);
 		crypto_aead_xchacha20poly1305_ietf_encrypt(out, &stored, packed, stored, ad, sizeof(ad), NULL, nonce, c->key);
-	} else {
+	} else if (packed != out) {
 		memcpy(out, packed, stored);
 	}
 	frame->stored = (uint32_t)stored;
-	object_hash(frame->digest, out, stored);
 	return 0;
 }
 
-/* The bytes behind the encryption: packed has room for OBJECT_FRAME bytes. */
+/* The bytes behind the encryption: packed has room for OBJECT_FRAME bytes, and may be stored itself. */
 static int
 decrypt(const struct object_frame_context *c, const struct object_frame *frame, const uint8_t *stored, uint8_t *packed,
     size_t want, size_t *len, struct err *err)
@@ -136,20 +120,34 @@ decompress(uint8_t encoding, const uint8_t *packed, size_t len, uint8_t *plain, 
 }
 
 int
-object_frame_open(const struct object_frame_context *c, const struct object_frame *frame, const uint8_t *stored, uint8_t *plain,
+object_digests_check(uint64_t first, const struct object_frame *frames, size_t n, const uint8_t *stored, struct err *err)
+{
+	uint8_t digests[OBJECT_HASH_LANES][OBJECT_DIGEST];
+	struct object_hash_job jobs[OBJECT_HASH_LANES] = {0};
+
+	if (n > OBJECT_HASH_LANES)
+		return err_set(err, ERR_BUG, 0, "%zu frames at once", n);
+	for (size_t i = 0; i < n; i++) {
+		jobs[i] = (struct object_hash_job){stored, frames[i].stored, digests[i]};
+		stored += frames[i].stored;
+	}
+	object_hash_many(jobs, n);
+	for (size_t i = 0; i < n; i++)
+		if (memcmp(digests[i], frames[i].digest, OBJECT_DIGEST) != 0)
+			return err_set(err, ERR_CORRUPT, 0, "frame %llu has other bytes than its digest says",
+			    (unsigned long long)(first + i));
+	return 0;
+}
+
+int
+object_frame_open(const struct object_frame_context *c, const struct object_frame *frame, uint8_t *stored, uint8_t *plain,
     size_t want, struct err *err)
 {
-	FREE_AUTO uint8_t *packed = NULL;
-	uint8_t digest[OBJECT_DIGEST];
 	size_t overhead = c->key != NULL ? OBJECT_TAG : 0, len;
 	int rc;
 
 	if (want == 0 || want > OBJECT_FRAME || frame->stored <= overhead || frame->stored > want + overhead)
 		return err_set(err, ERR_CORRUPT, 0, "frame %llu has an impossible length", (unsigned long long)c->number);
-	object_hash(digest, stored, frame->stored);
-	if (memcmp(digest, frame->digest, sizeof(digest)) != 0)
-		return err_set(
-		    err, ERR_CORRUPT, 0, "frame %llu has other bytes than its digest says", (unsigned long long)c->number);
 	if (frame->encoding == OBJECT_CODEC_NONE) {
 		if (frame->stored != want + overhead)
 			return err_set(err, ERR_CORRUPT, 0, "frame %llu is too short", (unsigned long long)c->number);
@@ -160,11 +158,8 @@ object_frame_open(const struct object_frame_context *c, const struct object_fram
 	}
 	if (c->key == NULL)
 		return decompress(frame->encoding, stored, frame->stored, plain, want, err);
-	packed = malloc(frame->stored);
-	if (packed == NULL)
-		return err_set(err, ERR_NOMEM, 0, "out of memory for a frame");
-	rc = decrypt(c, frame, stored, packed, want, &len, err);
-	return rc < 0 ? rc : decompress(frame->encoding, packed, len, plain, want, err);
+	rc = decrypt(c, frame, stored, stored, want, &len, err);
+	return rc < 0 ? rc : decompress(frame->encoding, stored, len, plain, want, err);
 }
 
 int

@@ -95,16 +95,26 @@ struct object_frame_context {
 };
 
 /*
- * compress -> encrypt -> digest of one frame, the one place where that order stands. out has room for
- * OBJECT_FRAME_STORED_MAX bytes. codec_state: memory that is kept between calls, start with NULL.
+ * compress -> encrypt of one frame; its digest is that of what comes out (object_hash_many), and is not made here because
+ * several at once cost less. out has room for OBJECT_FRAME_STORED_MAX bytes. codec_state: memory that is kept between calls,
+ * start with NULL.
  */
 int object_frame_seal(const struct object_frame_context *c, const uint8_t *plain, size_t len, uint8_t *out,
     struct object_frame *frame, void **codec_state, struct err *err);
 void object_codec_state_free(void *codec_state);
 
-/* The way back: digest -> decrypt -> decompress. want is the plain length that must come out. */
-int object_frame_open(const struct object_frame_context *c, const struct object_frame *frame, const uint8_t *stored,
-    uint8_t *plain, size_t want, struct err *err);
+/*
+ * The way back: digest -> decrypt -> decompress. First the digests of up to OBJECT_HASH_LANES frames that stand one behind the
+ * other in stored, the first of them with this number; ERR_CORRUPT for the first that differs.
+ */
+int object_digests_check(uint64_t first, const struct object_frame *frames, size_t n, const uint8_t *stored, struct err *err);
+
+/*
+ * Then each frame whose digest is right. want is the plain length that must come out. What stands in stored behind it is not
+ * what was there before: it is decrypted in place.
+ */
+int object_frame_open(const struct object_frame_context *c, const struct object_frame *frame, uint8_t *stored, uint8_t *plain,
+    size_t want, struct err *err);
 
 /* The parts' AEAD (cipher none: a copy). plain + OBJECT_TAG bytes when encrypted. */
 int object_part_seal(const struct object_frame_context *c, const void *plain, size_t len, struct buf *out, struct err *err);
@@ -129,6 +139,15 @@ int object_signature_check(
 
 /* 32 bytes of BLAKE2b. */
 void object_hash(uint8_t out[OBJECT_DIGEST], const void *data, size_t len);
+
+/* The same of several buffers; up to OBJECT_HASH_LANES cost little more than the longest of them. */
+#define OBJECT_HASH_LANES 4
+struct object_hash_job {
+	const uint8_t *data;
+	size_t len;
+	uint8_t *out; /* OBJECT_DIGEST bytes */
+};
+void object_hash_many(const struct object_hash_job *jobs, size_t n);
 
 const char *object_kind_name(uint8_t kind);
 

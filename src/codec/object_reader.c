@@ -173,20 +173,54 @@ object_sealed_read(const struct object_index *x, const uint8_t *key, struct buf 
 	return rc < 0 ? rc : object_part_open(&c, x->sealed.data, x->sealed.len, out, err);
 }
 
+/* The stored bytes of n frames from frame i on, with the digests that the table says. */
+static int
+fetch_frames(
+    const struct object_index *x, const struct object_input *in, uint32_t i, uint32_t n, uint8_t *stored, struct err *err)
+{
+	size_t len = 0;
+	int rc;
+
+	if (n > OBJECT_HASH_LANES)
+		return err_set(err, ERR_BUG, 0, "%u frames at once", n);
+	if (i >= x->lengths.frames || n > x->lengths.frames - i)
+		return err_set(
+		    err, ERR_CORRUPT, 0, "frames from %u on are asked for and the object has %u", i, x->lengths.frames);
+	for (uint32_t k = i; k < i + n; k++)
+		len += x->frames[k].stored;
+	rc = get_exactly(in, x->frames[i].offset, stored, len, err);
+	return rc < 0 ? rc : object_digests_check(i, &x->frames[i], n, stored, err);
+}
+
+static int
+open_frame(const struct object_index *x, const uint8_t *key, uint32_t i, uint8_t *stored, uint8_t *plain, struct err *err)
+{
+	const struct object_frame_context c = context_of(x, key, i, i + 1 == x->lengths.frames);
+
+	return object_frame_open(&c, &x->frames[i], stored, plain, object_frame_plain(x, i), err);
+}
+
+int
+object_frames_read(const struct object_index *x, const struct object_input *in, const uint8_t *key, uint32_t i, uint32_t n,
+    uint8_t *stored, uint8_t *plain, struct err *err)
+{
+	int rc = need_key(x, key, err);
+
+	if (rc == 0)
+		rc = fetch_frames(x, in, i, n, stored, err);
+	for (uint32_t k = i; rc == 0 && k < i + n; k++) {
+		rc = open_frame(x, key, k, stored, plain, err);
+		stored += x->frames[k].stored;
+		plain += OBJECT_FRAME;
+	}
+	return rc;
+}
+
 int
 object_frame_read(const struct object_index *x, const struct object_input *in, const uint8_t *key, uint32_t i, uint8_t *stored,
     uint8_t *plain, struct err *err)
 {
-	struct object_frame_context c = context_of(x, key, i, i + 1 == x->lengths.frames);
-	int rc = need_key(x, key, err);
-
-	if (rc == 0 && i >= x->lengths.frames)
-		rc = err_set(err, ERR_CORRUPT, 0, "frame %u is asked for and the object has %u", i, x->lengths.frames);
-	if (rc == 0)
-		rc = get_exactly(in, x->frames[i].offset, stored, x->frames[i].stored, err);
-	if (rc == 0)
-		rc = object_frame_open(&c, &x->frames[i], stored, plain, object_frame_plain(x, i), err);
-	return rc;
+	return object_frames_read(x, in, key, i, 1, stored, plain, err);
 }
 
 /* One frame under way. */
@@ -250,22 +284,109 @@ object_read_all(const struct object_index *x, const struct object_input *in, con
 	return rc;
 }
 
+/* Shared by the threads that scatter an object. */
+struct scatter {
+	const struct object_index *x;
+	const struct object_input *in;
+	const uint8_t *key;
+	object_put *put;
+	void *arg;
+};
+
+/* As many frames as are checked at once; plain bytes are given on while they are in the processor's cache. */
+struct scatter_slot {
+	struct worker_job job; /* first */
+	const struct scatter *s;
+	uint32_t i;
+	bool busy;
+	int rc;
+	struct err err;
+	uint8_t plain[OBJECT_FRAME];
+	uint8_t stored[OBJECT_HASH_LANES * OBJECT_FRAME_STORED_MAX];
+};
+
+static uint32_t
+frames_from(const struct object_index *x, uint32_t i)
+{
+	return x->lengths.frames - i < OBJECT_HASH_LANES ? x->lengths.frames - i : OBJECT_HASH_LANES;
+}
+
+static int
+scatter_frames(struct scatter_slot *t)
+{
+	const struct scatter *s = t->s;
+	uint32_t n = frames_from(s->x, t->i);
+	uint8_t *stored = t->stored;
+	int rc = fetch_frames(s->x, s->in, t->i, n, stored, &t->err);
+
+	for (uint32_t i = t->i; rc == 0 && i < t->i + n; i++) {
+		rc = open_frame(s->x, s->key, i, stored, t->plain, &t->err);
+		if (rc == 0)
+			rc = s->put(t->plain, object_frame_plain(s->x, i), (uint64_t)i * OBJECT_FRAME, s->arg, &t->err);
+		stored += s->x->frames[i].stored;
+	}
+	return rc;
+}
+
+static void
+scatter_slot_run(struct worker_job *job)
+{
+	struct scatter_slot *t = (struct scatter_slot *)job;
+
+	t->rc = scatter_frames(t);
+}
+
+static int
+collect(struct worker_pool *pool, struct scatter_slot *t, int rc, struct err *err)
+{
+	if (!t->busy)
+		return rc;
+	worker_wait(pool, &t->job);
+	t->busy = false;
+	if (rc == 0 && t->rc < 0 && err != NULL)
+		*err = t->err;
+	return rc == 0 ? t->rc : rc;
+}
+
+int
+object_scatter(const struct object_index *x, const struct object_input *in, const uint8_t *key, struct worker_pool *pool,
+    object_put *put, void *arg, struct err *err)
+{
+	const struct scatter s = {x, in, key, put, arg};
+	uint32_t n_slots = (uint32_t)worker_pool_threads(pool) + 1;
+	FREE_AUTO struct scatter_slot *slots = malloc(n_slots * sizeof(*slots));
+	int rc = need_key(x, key, err);
+
+	if (slots == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for frames");
+	for (uint32_t k = 0; k < n_slots; k++)
+		slots[k].busy = false;
+	for (uint32_t i = 0; rc == 0 && i < x->lengths.frames; i += OBJECT_HASH_LANES) {
+		struct scatter_slot *t = &slots[i / OBJECT_HASH_LANES % n_slots];
+
+		rc = collect(pool, t, rc, err);
+		if (rc < 0)
+			break;
+		t->job = (struct worker_job){.run = scatter_slot_run};
+		t->s = &s;
+		t->i = i;
+		t->busy = true;
+		worker_submit(pool, &t->job);
+	}
+	for (uint32_t k = 0; k < n_slots; k++)
+		rc = collect(pool, &slots[k], rc, err);
+	return rc;
+}
+
 int
 object_frames_check(const struct object_index *x, const struct object_input *in, struct err *err)
 {
-	FREE_AUTO uint8_t *stored = malloc(OBJECT_FRAME_STORED_MAX);
-	uint8_t digest[OBJECT_DIGEST];
-	int rc;
+	FREE_AUTO uint8_t *stored = malloc(OBJECT_HASH_LANES * OBJECT_FRAME_STORED_MAX);
+	int rc = 0;
 
 	if (stored == NULL)
-		return err_set(err, ERR_NOMEM, 0, "out of memory for a frame");
-	for (uint32_t i = 0; i < x->lengths.frames; i++) {
-		rc = get_exactly(in, x->frames[i].offset, stored, x->frames[i].stored, err);
-		if (rc < 0)
-			return rc;
-		object_hash(digest, stored, x->frames[i].stored);
-		if (memcmp(digest, x->frames[i].digest, sizeof(digest)) != 0)
-			return err_set(err, ERR_CORRUPT, 0, "frame %u has other bytes than its digest says", i);
-	}
-	return 0;
+		return err_set(err, ERR_NOMEM, 0, "out of memory for frames");
+	for (uint32_t i = 0; rc == 0 && i < x->lengths.frames; i += OBJECT_HASH_LANES)
+		rc = fetch_frames(x, in, i, frames_from(x, i), stored, err);
+	return rc;
 }

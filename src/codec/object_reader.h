@@ -47,13 +47,24 @@ size_t object_frame_plain(const struct object_index *x, uint32_t i);
 /* The sealed part's text, appended to out. key NULL only without cipher. */
 int object_sealed_read(const struct object_index *x, const uint8_t *key, struct buf *out, struct err *err);
 
-/* Frame i into plain (OBJECT_FRAME bytes of room). stored: scratch of OBJECT_FRAME_STORED_MAX bytes. */
+/*
+ * n frames from frame i on, up to OBJECT_HASH_LANES of them: frame i + k into plain + k * OBJECT_FRAME. stored: scratch of n
+ * times OBJECT_FRAME_STORED_MAX bytes.
+ */
+int object_frames_read(const struct object_index *x, const struct object_input *in, const uint8_t *key, uint32_t i, uint32_t n,
+    uint8_t *stored, uint8_t *plain, struct err *err);
+/* The same of one. */
 int object_frame_read(const struct object_index *x, const struct object_input *in, const uint8_t *key, uint32_t i,
     uint8_t *stored, uint8_t *plain, struct err *err);
 
 /* All plain bytes in order into each(); frames are fetched and opened on the pool (NULL: here). */
 int object_read_all(const struct object_index *x, const struct object_input *in, const uint8_t *key, struct worker_pool *pool,
     int (*each)(const void *data, size_t len, void *arg, struct err *err), void *arg, struct err *err);
+
+/* All plain bytes with their offset, in no order and from several threads at once: for who can put each where it belongs. */
+typedef int object_put(const void *data, size_t len, uint64_t offset, void *arg, struct err *err);
+int object_scatter(const struct object_index *x, const struct object_input *in, const uint8_t *key, struct worker_pool *pool,
+    object_put *put, void *arg, struct err *err);
 
 /* Reads all stored frames and checks their digests, without any key. */
 int object_frames_check(const struct object_index *x, const struct object_input *in, struct err *err);

@@ -1,20 +1,29 @@
 /*
  * A ring of slots: the caller fills one while the pool seals others; the oldest leaves first. A frame is given to the pool only
  * when a further byte arrives or the end is known, since each frame is bound to whether it is the last.
+ *
+ * Digests are made of several sealed frames at once, by whoever seals the frame that makes them enough. Who needs a digest
+ * before that, because no further frame can come while it waits, makes those that are due itself.
  */
 #include "codec/object_writer.h"
 
-#include <sodium.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <sys/mman.h>
 
 #include "base/bytes.h"
 
+#define HUGE_PAGE ((size_t)2 << 20)
+
 struct slot {
 	struct worker_job job; /* first */
+	struct object_writer *writer;
 	struct object_frame_context context;
 	struct object_frame frame;
 	void *codec_state;
 	size_t len;
-	bool busy; /* given to the pool, not yet written out */
+	bool busy;     /* given to the pool, not yet written out */
+	bool digested; /* the frame is complete, or failed; guarded by the writer's lock */
 	int rc;
 	struct err err;
 	uint8_t plain[OBJECT_FRAME];
@@ -31,20 +40,83 @@ struct object_writer {
 	struct buf table;
 	size_t n_slots, fill, oldest; /* fill: the slot that takes bytes; oldest: the one that leaves next */
 	struct slot **slots;
+	pthread_mutex_t lock;
+	pthread_cond_t some_digested;
+	size_t n_due; /* sealed, and nobody makes their digests yet */
+	struct slot *due[OBJECT_HASH_LANES];
 };
+
+/* Make the digests that are due. Called with the lock, which is free meanwhile. */
+static void
+make_digests(struct object_writer *w)
+{
+	struct object_hash_job jobs[OBJECT_HASH_LANES];
+	struct slot *mine[OBJECT_HASH_LANES];
+	size_t n = w->n_due;
+
+	memcpy(mine, w->due, sizeof(mine));
+	w->n_due = 0;
+	pthread_mutex_unlock(&w->lock);
+	for (size_t i = 0; i < n; i++)
+		jobs[i] = (struct object_hash_job){mine[i]->stored, mine[i]->frame.stored, mine[i]->frame.digest};
+	object_hash_many(jobs, n);
+	pthread_mutex_lock(&w->lock);
+	for (size_t i = 0; i < n; i++)
+		mine[i]->digested = true;
+	pthread_cond_broadcast(&w->some_digested);
+}
 
 static void
 seal_slot(struct worker_job *job)
 {
 	struct slot *s = (struct slot *)job;
+	struct object_writer *w = s->writer;
 
 	s->rc = object_frame_seal(&s->context, s->plain, s->len, s->stored, &s->frame, &s->codec_state, &s->err);
+	pthread_mutex_lock(&w->lock);
+	if (s->rc == 0)
+		w->due[w->n_due++] = s;
+	else
+		s->digested = true;
+	if (w->n_due == OBJECT_HASH_LANES)
+		make_digests(w);
+	pthread_mutex_unlock(&w->lock);
 }
 
+static bool
+is_digested(struct object_writer *w, const struct slot *s)
+{
+	bool digested;
+
+	pthread_mutex_lock(&w->lock);
+	digested = s->digested;
+	pthread_mutex_unlock(&w->lock);
+	return digested;
+}
+
+/* For a slot that is sealed: its digest is due, or under way on another thread. */
+static void
+need_digest(struct object_writer *w, const struct slot *s)
+{
+	pthread_mutex_lock(&w->lock);
+	while (!s->digested) {
+		bool due = false;
+
+		for (size_t i = 0; i < w->n_due; i++)
+			due |= w->due[i] == s;
+		if (due)
+			make_digests(w);
+		else
+			pthread_cond_wait(&w->some_digested, &w->lock);
+	}
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* One is being filled, one is on each thread, and as many more as a digest is made of. */
 static int
 make_slots(struct object_writer *w, struct err *err)
 {
-	w->n_slots = w->pool != NULL ? (size_t)worker_pool_threads(w->pool) + 2 : 1;
+	w->n_slots = w->pool != NULL ? (size_t)worker_pool_threads(w->pool) + 1 + OBJECT_HASH_LANES : 1;
 	w->slots = calloc(w->n_slots, sizeof(struct slot *));
 	if (w->slots == NULL)
 		return err_set(err, ERR_NOMEM, 0, "out of memory for an object");
@@ -63,6 +135,8 @@ object_writer_new(struct object_writer **out, const struct object_spec *spec, st
 		sink_free(next);
 		return err_set(err, ERR_NOMEM, 0, "out of memory for an object");
 	}
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->some_digested, NULL);
 	w->next = next;
 	w->pool = spec->pool;
 	w->signing_key = spec->signing_key;
@@ -84,7 +158,7 @@ object_writer_new(struct object_writer **out, const struct object_spec *spec, st
 	return 0;
 }
 
-/* Wait for the oldest slot, write it and its table entry. */
+/* Wait for the oldest slot, write it and its table entry. The bytes need no digest yet. */
 static int
 emit_oldest(struct object_writer *w, struct err *err)
 {
@@ -93,24 +167,22 @@ emit_oldest(struct object_writer *w, struct err *err)
 	int rc;
 
 	worker_wait(w->pool, &s->job);
+	rc = s->rc;
+	if (rc == 0)
+		rc = sink_write(w->next, s->stored, s->frame.stored, err);
+	else if (err != NULL)
+		*err = s->err;
+	need_digest(w, s);
 	s->busy = false;
 	w->oldest = (w->oldest + 1) % w->n_slots;
-	if (s->rc < 0) {
-		if (err != NULL)
-			*err = s->err;
-		return s->rc;
-	}
+	if (rc < 0)
+		return rc;
 	le32_put(entry, s->frame.stored);
 	entry[4] = s->frame.encoding;
 	memcpy(entry + 8, s->frame.digest, OBJECT_DIGEST);
-	rc = buf_append(&w->table, entry, sizeof(entry), err);
-	if (rc == 0)
-		rc = sink_write(w->next, s->stored, s->frame.stored, err);
-	if (rc == 0) {
-		w->lengths.frame_bytes += s->frame.stored;
-		s->len = 0;
-	}
-	return rc;
+	w->lengths.frame_bytes += s->frame.stored;
+	s->len = 0;
+	return buf_append(&w->table, entry, sizeof(entry), err);
 }
 
 /* Give the filled slot to the pool and move to the next one, which is emptied first where it is still busy. */
@@ -118,6 +190,7 @@ static int
 dispatch(struct object_writer *w, bool last, struct err *err)
 {
 	struct slot *s = w->slots[w->fill];
+	int rc = 0;
 
 	if (w->lengths.frames >= OBJECT_FRAMES_MAX)
 		return err_set(err, ERR_BUG, 0, "an object of more than %d frames", OBJECT_FRAMES_MAX);
@@ -126,40 +199,88 @@ dispatch(struct object_writer *w, bool last, struct err *err)
 	s->context.last = last;
 	s->job.run = seal_slot;
 	s->busy = true;
+	s->digested = false;
 	worker_submit(w->pool, &s->job);
 	w->fill = (w->fill + 1) % w->n_slots;
-	if (w->slots[w->fill] != NULL && w->slots[w->fill]->busy)
-		return emit_oldest(w, err);
+	/* what is complete leaves at once, so that the disk has work early */
+	while (rc == 0 && w->slots[w->oldest] != NULL && w->slots[w->oldest]->busy && is_digested(w, w->slots[w->oldest]))
+		rc = emit_oldest(w, err);
+	if (rc == 0 && w->slots[w->fill] != NULL && w->slots[w->fill]->busy)
+		rc = emit_oldest(w, err);
+	return rc;
+}
+
+/*
+ * Most objects are small and use a part of the first slot; who needs a second one fills all of it, and then some large pages
+ * are cheaper than five hundred faults.
+ */
+static struct slot *
+slot_new(struct object_writer *w)
+{
+	struct slot *s;
+
+	if (w->lengths.frames == 0) {
+		s = malloc(sizeof(*s));
+	} else {
+		s = aligned_alloc(HUGE_PAGE, (sizeof(*s) + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
+		if (s != NULL)
+			(void)madvise(s, sizeof(*s), MADV_HUGEPAGE);
+	}
+	if (s == NULL)
+		return NULL;
+	/* the rest is not cleared: a page that is never reached costs nothing */
+	memset(s, 0, offsetof(struct slot, plain));
+	s->writer = w;
+	return s;
+}
+
+int
+object_writer_room(struct object_writer *w, uint8_t **at, size_t *room, struct err *err)
+{
+	struct slot *s = w->slots[w->fill];
+
+	if (s != NULL && s->len == OBJECT_FRAME) {
+		int rc = dispatch(w, false, err);
+
+		if (rc < 0)
+			return rc;
+		s = w->slots[w->fill];
+	}
+	if (s == NULL) {
+		s = w->slots[w->fill] = slot_new(w);
+		if (s == NULL)
+			return err_set(err, ERR_NOMEM, 0, "out of memory for a frame");
+	}
+	*at = s->plain + s->len;
+	*room = OBJECT_FRAME - s->len;
 	return 0;
+}
+
+void
+object_writer_filled(struct object_writer *w, size_t len)
+{
+	w->slots[w->fill]->len += len;
+	w->lengths.plain += len;
 }
 
 int
 object_writer_write(struct object_writer *w, const void *data, size_t len, struct err *err)
 {
 	const uint8_t *p = data;
-	int rc;
 
 	while (len > 0) {
-		struct slot *s = w->slots[w->fill];
-		size_t n;
+		uint8_t *at;
+		size_t room;
+		int rc = object_writer_room(w, &at, &room, err);
 
-		if (s == NULL) {
-			s = w->slots[w->fill] = calloc(1, sizeof(*s));
-			if (s == NULL)
-				return err_set(err, ERR_NOMEM, 0, "out of memory for a frame");
-		}
-		if (s->len == OBJECT_FRAME) {
-			rc = dispatch(w, false, err);
-			if (rc < 0)
-				return rc;
-			continue;
-		}
-		n = OBJECT_FRAME - s->len < len ? OBJECT_FRAME - s->len : len;
-		memcpy(s->plain + s->len, p, n);
-		s->len += n;
-		w->lengths.plain += n;
-		p += n;
-		len -= n;
+		if (rc < 0)
+			return rc;
+		if (room > len)
+			room = len;
+		memcpy(at, p, room);
+		object_writer_filled(w, room);
+		p += room;
+		len -= room;
 	}
 	return 0;
 }
@@ -243,18 +364,19 @@ object_writer_free(struct object_writer *w)
 {
 	if (w == NULL)
 		return;
+	/* all of them first: one thread may make the digest of another's frame */
+	for (size_t i = 0; w->slots != NULL && i < w->n_slots; i++)
+		if (w->slots[i] != NULL && w->slots[i]->busy)
+			worker_wait(w->pool, &w->slots[i]->job);
 	for (size_t i = 0; w->slots != NULL && i < w->n_slots; i++) {
-		struct slot *s = w->slots[i];
-
-		if (s == NULL)
-			continue;
-		if (s->busy)
-			worker_wait(w->pool, &s->job);
-		object_codec_state_free(s->codec_state);
-		free(s);
+		if (w->slots[i] != NULL)
+			object_codec_state_free(w->slots[i]->codec_state);
+		free(w->slots[i]);
 	}
 	free(w->slots);
 	buf_free(&w->table);
 	sink_free(w->next);
+	pthread_cond_destroy(&w->some_digested);
+	pthread_mutex_destroy(&w->lock);
 	free(w);
 }

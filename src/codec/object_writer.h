@@ -1,6 +1,7 @@
 /*
  * Writes one object into a sink: plain bytes in, stored form out. Frames are sealed on the pool's threads, several at once, and
- * leave in order. Memory: (threads + 2) slots of about 3 MiB. Nothing is visible before finish, which finishes the sink.
+ * leave in order. Memory: (threads + 5) slots of about 2 MiB, and what zstd needs in each. Nothing is visible before finish,
+ * which finishes the sink.
  */
 #ifndef PGCAIRN_CODEC_OBJECT_WRITER_H
 #define PGCAIRN_CODEC_OBJECT_WRITER_H
@@ -25,6 +26,10 @@ struct object_result {
 
 /* Takes next over, on failure too. */
 int object_writer_new(struct object_writer **out, const struct object_spec *spec, struct sink *next, struct err *err);
+/* For who can put bytes where they belong: where the next ones go and how many fit (at least one), then how many came. */
+int object_writer_room(struct object_writer *w, uint8_t **at, size_t *room, struct err *err);
+void object_writer_filled(struct object_writer *w, size_t len);
+/* For who has them elsewhere. */
 int object_writer_write(struct object_writer *w, const void *data, size_t len, struct err *err);
 uint64_t object_writer_plain(const struct object_writer *w); /* bytes written so far: the plain offset of the next one */
 

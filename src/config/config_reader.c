@@ -2,9 +2,9 @@
 #include "config/config_reader.h"
 
 #include <ini.h>
-#include <jansson.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/scope.h"
 #include "base/str.h"
 #include "config/config_places.h"
@@ -332,7 +332,7 @@ check_bytes(const char *file, const char *text, size_t len, struct err *err)
 {
 	unsigned line;
 	const char *bad;
-	json_t *utf8;
+	int rc;
 
 	if (len > CONFIG_FILE_MAX)
 		return err_set(err, ERR_CONFIG, 0, "%s: the file is larger than %zu bytes", file, CONFIG_FILE_MAX);
@@ -347,10 +347,9 @@ check_bytes(const char *file, const char *text, size_t len, struct err *err)
 		if (n > CONFIG_LINE_MAX)
 			return err_set(
 			    err, ERR_CONFIG, 0, "%s:%u: the line has %zu bytes, more than %d", file, line, n, CONFIG_LINE_MAX);
-		utf8 = json_stringn(p, n); /* NULL unless it is UTF-8 */
-		if (utf8 == NULL)
-			return err_set(err, ERR_CONFIG, 0, "%s:%u: the line is not UTF-8", file, line);
-		json_decref(utf8);
+		rc = json_check_utf8(p, n, err);
+		if (rc < 0)
+			return rc == ERR_NOMEM ? rc : err_set(err, ERR_CONFIG, 0, "%s:%u: the line is not UTF-8", file, line);
 		p += n + 1;
 	}
 	return 0;

@@ -77,6 +77,8 @@ read_note(struct adopt *a, struct err *err)
 		rc = json_get_str(a->note, "cluster", &cluster, err);
 	if (rc == 0)
 		rc = json_get_bool(a->note, "adopted", &a->result->already, err);
+	/* a standby belongs to the cluster from the beginning */
+	a->result->already |= json_is_true(json_object_get(a->note, "standby"));
 	if (rc < 0)
 		return err_wrap(err, "'%s'", path);
 	if (strcmp(cluster, a->op->cluster->name) == 0)

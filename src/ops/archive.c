@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "ops/archive_source.h"
+#include "ops/conflict.h"
 #include "ops/gap.h"
 #include "ops/histories.h"
 #include "pg/control.h"
@@ -117,6 +118,7 @@ keep_conflict(struct archive *a, size_t target, struct err *err)
 {
 	FREE_AUTO bool *skip = calloc(a->fanout->n + 1, sizeof(bool));
 	char at[OBJECT_NAME_MAX];
+	struct store_stat st;
 	struct err why;
 	int rc;
 
@@ -125,13 +127,15 @@ keep_conflict(struct archive *a, size_t target, struct err *err)
 	for (size_t i = 0; i < a->fanout->n; i++)
 		skip[i] = i != target;
 	rc = layout_conflict(at, a->relative, a->source.content_id, &why);
-	if (rc == 0)
+	if (rc == 0 && repository_stat(a->fanout->targets[target].repo, at, &st, NULL) < 0) /* else kept at an earlier try */
 		rc = encode(a, at, skip, &why);
 	a->fanout->targets[target].done = false;
 	err_set(err, ERR_CONFLICT, 0, "repository '%s' holds other content under the name '%s'",
 	    a->fanout->targets[target].name, a->source.file_name);
-	err_hint(err, "%s; two servers archive to one place? see: pgcairn info, and stop the one that is not the cluster",
-	    rc == 0 ? "the first copy stays in service, this one is kept under conflict/" : "the first copy stays in service");
+	err_hint(err,
+	    "%s; two servers archive to one place? see: pgcairn conflict show %s, and stop the one that is not the cluster",
+	    rc == 0 ? "the first copy stays in service, this one is kept under conflict/" : "the first copy stays in service",
+	    a->source.file_name);
 	return ERR_CONFLICT;
 }
 
@@ -327,6 +331,29 @@ refuse(struct archive *a, int rc, struct err *err)
 	return rc;
 }
 
+/* Content that came too late: what was decided about it? It goes on only where it was released. */
+static int
+refuse_conflict(struct archive *a, struct err *err)
+{
+	struct conflict_record record;
+	char why[DECISION_TEXT];
+	struct err lacking;
+	bool decided;
+
+	if (conflict_accepts(a->fanout, a->relative, a->source.content_id, &decided, &record) > 0 &&
+	    op_acknowledged(a->op, a->fanout, &lacking) == 0) {
+		log_write(a->op->log, LOG_WARN, "%s: other content is in service and this one was released; archiving goes on",
+		    a->source.file_name);
+		return 0;
+	}
+	if (!decided)
+		return ERR_CONFLICT;
+	decision_describe(&record.decision, why);
+	err_set(err, ERR_CONFLICT, 0, "'%s' was decided against %s", a->source.file_name, why);
+	return err_hint(err,
+	    "this server is not the one that is archived: stop its archiving and make it anew from a backup, or by pg_rewind");
+}
+
 static int
 run(struct archive *a, struct err *err)
 {
@@ -337,6 +364,8 @@ run(struct archive *a, struct err *err)
 		rc = look(a, &have, err);
 	if (rc == 0)
 		rc = have != NULL ? complete(a, have, err) : store_new(a, err);
+	if (rc == ERR_CONFLICT)
+		return refuse_conflict(a, err);
 	if (rc < 0)
 		return refuse(a, rc, err);
 	return op_acknowledged(a->op, a->fanout, err);

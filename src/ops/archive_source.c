@@ -10,6 +10,7 @@
 #include "pg/label.h"
 #include "pg/timeline.h"
 #include "pg/wal_walker.h"
+#include "repo/wal_object.h"
 
 #define SMALL_FILE_MAX ((size_t)1 << 20)
 #define LONG_HEADER 40
@@ -18,22 +19,6 @@ bool
 archive_source_is_segment(const struct archive_source *s)
 {
 	return s->kind == OBJECT_WAL || s->kind == OBJECT_WAL_PARTIAL;
-}
-
-static uint8_t
-kind_of(enum wal_name_kind kind)
-{
-	switch (kind) {
-	case WAL_NAME_SEGMENT:
-		return OBJECT_WAL;
-	case WAL_NAME_PARTIAL:
-		return OBJECT_WAL_PARTIAL;
-	case WAL_NAME_BACKUP_HISTORY:
-		return OBJECT_BACKUP_HISTORY;
-	case WAL_NAME_HISTORY:
-		return OBJECT_TIMELINE_HISTORY;
-	}
-	return 0;
 }
 
 /* Whose WAL this is, as its first page says; the walk checks that page again with all others. */
@@ -64,7 +49,7 @@ archive_source_open(struct archive_source *s, const char *path, const char *name
 		return err_hint(err, "archive_command = 'pgcairn-wal-archive %%p %%f'");
 	}
 	wal_name_format(s->file_name, &s->name);
-	s->kind = kind_of(s->name.kind);
+	s->kind = wal_object_kind(&s->name);
 	s->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (s->fd < 0)
 		return err_set(err, ERR_IO, errno, "open '%s'", path);
@@ -123,6 +108,17 @@ struct pass {
 	struct object_writer *object;
 };
 
+/* Where the next piece is read to: its place in the object, or the spare buffer when nothing is written. */
+static int
+next_room(const struct pass *p, uint8_t *spare, uint8_t **at, size_t *room, struct err *err)
+{
+	if (p->object != NULL)
+		return object_writer_room(p->object, at, room, err);
+	*at = spare;
+	*room = OBJECT_FRAME;
+	return 0;
+}
+
 static int
 feed(struct pass *p, const void *data, size_t len, struct err *err)
 {
@@ -134,23 +130,29 @@ feed(struct pass *p, const void *data, size_t len, struct err *err)
 		rc = buf_append(&p->small, data, len, err);
 	content_id_update(p->content, data, len);
 	if (rc == 0 && p->object != NULL)
-		rc = object_writer_write(p->object, data, len, err);
+		object_writer_filled(p->object, len);
 	return rc;
 }
 
 static int
 read_through(struct archive_source *s, struct pass *p, struct err *err)
 {
-	FREE_AUTO uint8_t *piece = malloc(OBJECT_FRAME);
+	FREE_AUTO uint8_t *spare = p->object == NULL ? malloc(OBJECT_FRAME) : NULL;
 	uint64_t at = 0;
 	int rc = 0;
 
-	if (piece == NULL)
+	if (spare == NULL && p->object == NULL)
 		return err_set(err, ERR_NOMEM, 0, "out of memory for reading '%s'", s->path);
 	(void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	while (rc == 0 && at < s->size) {
-		size_t want = s->size - at < OBJECT_FRAME ? (size_t)(s->size - at) : OBJECT_FRAME, got;
+		uint8_t *piece;
+		size_t want, got;
 
+		rc = next_room(p, spare, &piece, &want, err);
+		if (rc < 0)
+			break;
+		if (s->size - at < want)
+			want = (size_t)(s->size - at);
 		rc = fs_pread_upto(s->fd, piece, want, at, &got, s->path, err);
 		if (rc == 0 && got < want)
 			rc = err_set(err, ERR_CORRUPT, 0, "'%s' became shorter while it was read", s->path);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "ops/backup_collation.h"
 #include "ops/backup_wal.h"
 #include "ops/owner.h"
 #include "ops/stop.h"
@@ -181,7 +182,7 @@ static int
 publish(struct backup *b, struct err *err)
 {
 	struct manifest_head *h = &b->result->head;
-	BUF_AUTO struct buf clear = {.max = OBJECT_PART_MAX};
+	BUF_AUTO struct buf clear = {.max = OBJECT_PART_MAX}, sealed = {.max = OBJECT_PART_MAX};
 	struct object_result object;
 	int rc;
 
@@ -194,7 +195,9 @@ publish(struct backup *b, struct err *err)
 	if (rc == 0)
 		rc = manifest_head_encode(h, &clear, err);
 	if (rc == 0)
-		rc = object_writer_finish(b->manifest.object, &clear, NULL, &object, err);
+		rc = backup_collation(b->server.sql, &sealed, err);
+	if (rc == 0)
+		rc = object_writer_finish(b->manifest.object, &clear, &sealed, &object, err);
 	if (rc < 0)
 		return err_wrap(err, "the manifest");
 	b->result->stored = pack_writer_stored(b->packs) + object.stored;

@@ -234,6 +234,7 @@ wait_for_all(struct waiter *w, struct err *err)
 	const struct backup_options *o = w->b->options;
 	struct deadline end = deadline_in_ms(o->wal_timeout_ms > 0 ? o->wal_timeout_ms : BACKUP_WAL_TIMEOUT_MS);
 	struct deadline next_word = deadline_in_ms(BACKUP_WAL_TELL_MS), next_look = deadline_in_ms(0);
+	int64_t pause = BACKUP_WAL_POLL_MS / 16; /* an archiver that is not behind is done in a moment */
 
 	while (look_at_all(w)) {
 		int rc = backup_interrupted(w->b, err);
@@ -253,7 +254,8 @@ wait_for_all(struct waiter *w, struct err *err)
 			tell(w);
 			next_word = deadline_in_ms(12 * BACKUP_WAL_TELL_MS);
 		}
-		clock_sleep_ms(BACKUP_WAL_POLL_MS);
+		clock_sleep_ms(pause);
+		pause = 2 * pause < BACKUP_WAL_POLL_MS ? 2 * pause : BACKUP_WAL_POLL_MS;
 	}
 	return 0;
 }

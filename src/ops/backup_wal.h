@@ -7,7 +7,7 @@
 
 #include "ops/backup_take.h"
 
-#define BACKUP_WAL_POLL_MS 200
+#define BACKUP_WAL_POLL_MS 200 /* once it has waited for a while */
 #define BACKUP_WAL_TELL_MS 5000
 #define BACKUP_WAL_PROMOTED_MS 30000 /* for a segment whose primary may be gone */
 

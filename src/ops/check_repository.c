@@ -97,6 +97,12 @@ check_backups(struct check *c, const struct info_repository *r)
 		    "there is no backup: nothing can be restored from here");
 		return;
 	}
+	if (newest->head.sysid != r->repo->lineage[r->repo->n_lineage - 1].sysid) {
+		check_add(c, CHECK_CRITICAL, "backup", r->config->name, "take one: pgcairn backup --full",
+		    "there is no backup since the upgrade to PostgreSQL %u: nothing behind it can be restored",
+		    r->repo->lineage[r->repo->n_lineage - 1].major);
+		return;
+	}
 	check_age(c, r, newest);
 	if (newest->head.bad_pages > 0)
 		check_add(c, CHECK_CRITICAL, "pages", r->config->name,
@@ -136,15 +142,25 @@ check_wal(struct check *c, const struct info_repository *r)
 		    "copy the segments from a repository that has them, or take a new backup: recovery cannot cross the gap",
 		    "timeline %" PRIu32 ", %s: %s", g->timeline, g->first, g->what);
 	}
-	for (size_t i = 0; i < r->n_conflicts; i++)
+	for (size_t i = 0; i < r->conflicts.n; i++) {
+		const struct conflict *one = &r->conflicts.list[i];
+		char id[2 * CONTENT_ID + 1];
+
+		if (one->resolved)
+			continue;
+		str_to_hex(id, one->content_id, CONTENT_ID);
 		check_add(c, CHECK_CRITICAL, "conflict", r->config->name,
-		    "find the server that is not the cluster and stop its archiving",
-		    "other content came for %s and is kept as %s", r->conflicts[i].object, r->conflicts[i].content_id);
+		    "find the server that is not the cluster and stop its archiving: pgcairn conflict show, then conflict "
+		    "resolve",
+		    "other content came for %s and is kept as %s", one->object, id);
+	}
 }
 
 static bool
 is_behind(const struct info_repository *a, const struct info_repository *b)
 {
+	if (a->newest_system != b->newest_system)
+		return a->newest_system < b->newest_system;
 	return a->newest_timeline != b->newest_timeline ? a->newest_timeline < b->newest_timeline
 							: a->newest_segno < b->newest_segno;
 }

@@ -13,6 +13,7 @@
 #include "pg/control.h"
 #include "repo/gap.h"
 #include "repo/stored.h"
+#include "repo/wal_object.h"
 
 #define TEMPORARY                                                                                                              \
 	".pgcairn" /* behind PostgreSQL's name for the target: at most one is ever left, and the next try replaces it */
@@ -26,6 +27,7 @@ struct fetch {
 	struct keyring *ring;
 	struct session *session;
 	uint64_t sysid;
+	uint8_t content_id[CONTENT_ID]; /* of what was delivered */
 	char temporary[4096];
 	bool given_up; /* a repository that misses it has it as a gap */
 	struct gap_record gap;
@@ -64,18 +66,26 @@ fetch_selected(
 	return 0;
 }
 
-/* Where a piece of the plain bytes goes. */
+/* Where the plain bytes go. */
 struct output {
 	int fd;
 	const char *path;
 };
 
 static int
-write_piece(const void *data, size_t len, void *arg, struct err *err)
+write_piece(const void *data, size_t len, uint64_t offset, void *arg, struct err *err)
 {
-	struct output *out = arg;
+	const struct output *out = arg;
 
-	return fs_write_all(out->fd, data, len, out->path, err);
+	return fs_pwrite_all(out->fd, data, len, offset, out->path, err);
+}
+
+static bool
+is_at(const struct stat *ours, const char *path)
+{
+	struct stat there;
+
+	return lstat(path, &there) == 0 && there.st_dev == ours->st_dev && there.st_ino == ours->st_ino;
 }
 
 /*
@@ -87,7 +97,7 @@ open_temporary(const struct fetch *f, int *out, struct err *err)
 {
 	for (;;) {
 		FD_AUTO int fd = open(f->temporary, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-		struct stat ours, there;
+		struct stat ours;
 
 		if (fd < 0)
 			return err_set(err, ERR_IO, errno, "create '%s'", f->temporary);
@@ -97,8 +107,7 @@ open_temporary(const struct fetch *f, int *out, struct err *err)
 		}
 		if (fstat(fd, &ours) < 0)
 			return err_set(err, ERR_IO, errno, "stat '%s'", f->temporary);
-		/* renamed or removed by whoever held it before us? */
-		if (lstat(f->temporary, &there) < 0 || there.st_dev != ours.st_dev || there.st_ino != ours.st_ino)
+		if (!is_at(&ours, f->temporary)) /* renamed or removed by whoever held it before us */
 			continue;
 		if (ftruncate(fd, 0) < 0)
 			return err_set(err, ERR_IO, errno, "truncate '%s'", f->temporary);
@@ -125,7 +134,7 @@ deliver(struct fetch *f, struct stored *s, const char *path, struct err *err)
 		rc = open_temporary(f, &out.fd, err);
 	if (rc < 0)
 		return rc;
-	rc = stored_read(s, f->op->pool, write_piece, &out, err);
+	rc = stored_scatter(s, f->op->pool, write_piece, &out, err);
 	if (rc == 0 && rename(f->temporary, path) < 0)
 		rc = err_set(err, ERR_IO, errno, "rename '%s' to '%s'", f->temporary, path);
 	if (rc < 0)
@@ -135,19 +144,6 @@ deliver(struct fetch *f, struct stored *s, const char *path, struct err *err)
 		(void)unlink(path);
 	}
 	return rc;
-}
-
-static uint8_t
-kind_of(const struct wal_name *n)
-{
-	static const uint8_t kinds[] = {
-	    [WAL_NAME_SEGMENT] = OBJECT_WAL,
-	    [WAL_NAME_PARTIAL] = OBJECT_WAL_PARTIAL,
-	    [WAL_NAME_BACKUP_HISTORY] = OBJECT_BACKUP_HISTORY,
-	    [WAL_NAME_HISTORY] = OBJECT_TIMELINE_HISTORY,
-	};
-
-	return kinds[n->kind];
 }
 
 /* A segment that is missing here: because it was given up? 0 when that is answered. */
@@ -169,28 +165,35 @@ look_for_gap(struct fetch *f, struct repository *r, struct err *err)
 	return rc;
 }
 
+/* The object in one repository. r outlives s. */
 static int
-ask(struct fetch *f, const struct config_repository *c, const char *path, struct err *err)
+find(struct fetch *f, const struct config_repository *c, struct repository **r, struct stored **s, struct err *err)
 {
 	const struct session_repository *known = session_repository(f->session, c->name);
-	REPOSITORY_AUTO struct repository *r = NULL;
-	STORED_AUTO struct stored *s = NULL;
 	char relative[OBJECT_NAME_MAX];
-	struct err why;
 	int rc;
 
 	if (f->session != NULL && known == NULL && !f->options->lives_on) {
 		err_set(err, ERR_CONFIG, 0, "repository '%s' was not there when this recovery was planned", c->name);
 		return err_hint(err, "restore again, or leave it out by --without-repository %s in restore_command", c->name);
 	}
-	rc = op_open_repository(f->op, c, known != NULL ? known->id : NULL, &r, err);
-	if (rc == 0 && repository_lineage(r, f->sysid) == NULL)
+	rc = op_open_repository(f->op, c, known != NULL ? known->id : NULL, r, err);
+	if (rc == 0 && repository_lineage(*r, f->sysid) == NULL)
 		rc = err_set(err, ERR_CONFIG, 0, "repository '%s' knows no cluster with system identifier %llu", c->name,
 		    (unsigned long long)f->sysid);
 	if (rc == 0)
 		rc = layout_wal(relative, f->sysid, &f->name, err);
-	if (rc == 0)
-		rc = stored_open(&s, r, relative, kind_of(&f->name), err);
+	return rc < 0 ? rc : stored_open(s, *r, relative, wal_object_kind(&f->name), err);
+}
+
+static int
+ask(struct fetch *f, const struct config_repository *c, const char *path, struct err *err)
+{
+	REPOSITORY_AUTO struct repository *r = NULL;
+	STORED_AUTO struct stored *s = NULL;
+	struct err why;
+	int rc = find(f, c, &r, &s, err);
+
 	if (rc == ERR_NOT_FOUND) {
 		int gap = look_for_gap(f, r, &why);
 
@@ -200,12 +203,44 @@ ask(struct fetch *f, const struct config_repository *c, const char *path, struct
 	}
 	if (rc < 0)
 		return rc;
-	rc = deliver(f, s, path, err);
+	rc = wal_object_content_id(s->clear, f->content_id, err);
+	if (rc == 0)
+		rc = deliver(f, s, path, err);
 	if (rc == ERR_NOT_FOUND) { /* it was there a moment ago: whatever this is, it proves nothing */
 		rc = ERR_IO;
 		err->kind = rc;
 	}
 	return rc;
+}
+
+/*
+ * Two servers can have taken one timeline, each with its history in a repository that the other could not reach. Which of the
+ * two is followed must not be decided by the order of the configuration.
+ */
+static int
+check_undisputed(struct fetch *f, const struct config_repository *from, const char *path, struct err *err)
+{
+	const struct config *cfg = f->op->config;
+
+	for (size_t i = 0; i < cfg->n_repositories; i++) {
+		const struct config_repository *c = &cfg->repositories[i];
+		REPOSITORY_AUTO struct repository *r = NULL;
+		STORED_AUTO struct stored *s = NULL;
+		uint8_t theirs[CONTENT_ID];
+		struct err unseen; /* it does not answer, or has none: then it says nothing against the others */
+		bool selected;
+
+		if (c == from || fetch_selected(f->op, c, f->options, &selected, &unseen) < 0 || !selected ||
+		    find(f, c, &r, &s, &unseen) < 0 || wal_object_content_id(s->clear, theirs, &unseen) < 0 ||
+		    memcmp(theirs, f->content_id, CONTENT_ID) == 0)
+			continue;
+		(void)unlink(path);
+		err_set(err, ERR_CONFLICT, 0,
+		    "repositories '%s' and '%s' hold different histories of timeline %u: two servers were promoted to it",
+		    from->name, c->name, f->name.timeline);
+		return err_hint(err, "choose whose life to follow: --repository NAME in restore_command");
+	}
+	return 0;
 }
 
 /* A repository that does not answer is never a miss; the hint says how to go on without it. */
@@ -264,7 +299,7 @@ ask_all(struct fetch *f, const char *path, struct err *err)
 			log_write(f->op->log, LOG_DEBUG, "delivered from repository '%s'", c->name);
 			if (doubt.kind != 0)
 				log_err(f->op->log, LOG_WARN, &doubt);
-			return 0;
+			return f->name.kind == WAL_NAME_HISTORY ? check_undisputed(f, c, path, err) : 0;
 		}
 		if (rc == ERR_NOT_FOUND)
 			continue;
@@ -348,6 +383,38 @@ fetch_temporary_name(char *out, size_t size, const char *path)
 	return n < 0 || (size_t)n >= size ? ERR_CONFIG : 0;
 }
 
+/*
+ * Servers look for the newest timeline by asking for one number after the other, and take the first that is missing for their
+ * own: where a history was lost in the middle they would end on an older timeline, and take that number a second time.
+ */
+static int
+check_hole(struct fetch *f, struct err *err)
+{
+	const struct config *cfg = f->op->config;
+	int rc = ERR_NOT_FOUND;
+
+	f->name.timeline++;
+	for (size_t i = 0; rc == ERR_NOT_FOUND && i < cfg->n_repositories; i++) {
+		const struct config_repository *c = &cfg->repositories[i];
+		REPOSITORY_AUTO struct repository *r = NULL;
+		STORED_AUTO struct stored *s = NULL;
+		struct err unseen; /* the miss itself is proved */
+		bool selected;
+
+		if (fetch_selected(f->op, c, f->options, &selected, &unseen) < 0 || !selected ||
+		    find(f, c, &r, &s, &unseen) < 0)
+			continue;
+		rc = err_set(err, ERR_CORRUPT, 0, "no repository has it, but '%s' has the history of timeline %u", c->name,
+		    f->name.timeline);
+		err_hint(err,
+		    "archive the lost history from the pg_wal of a server that has it, or go on behind it: "
+		    "recovery_target_timeline = %u",
+		    f->name.timeline);
+	}
+	f->name.timeline--;
+	return rc;
+}
+
 /* A repository that is left out may have had a timeline that the others know nothing of. */
 static void
 note_history(const struct fetch *f, const char *name, int rc)
@@ -362,6 +429,17 @@ note_history(const struct fetch *f, const char *name, int rc)
 		    f->name.timeline);
 }
 
+/* What an earlier try left that was killed. It is taken over by the next that delivers; after a miss there may be none. */
+static void
+remove_leftover(const struct fetch *f)
+{
+	FD_AUTO int fd = open(f->temporary, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat ours;
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &ours) == 0 && is_at(&ours, f->temporary))
+		(void)unlink(f->temporary);
+}
+
 int
 fetch_file(const struct op *op, const struct fetch_options *o, const char *name, const char *path, struct err *err)
 {
@@ -372,8 +450,12 @@ fetch_file(const struct op *op, const struct fetch_options *o, const char *name,
 		rc = err_set(err, ERR_NOT_FOUND, 0, "timeline 1 has no history");
 	if (rc == 0)
 		rc = fetch_with_patience(&f, path, err);
+	if (rc == ERR_NOT_FOUND && f.name.kind == WAL_NAME_HISTORY && f.name.timeline > 1 && f.name.timeline < UINT32_MAX)
+		rc = check_hole(&f, err);
 	if (f.name.kind == WAL_NAME_HISTORY)
 		note_history(&f, name, rc);
+	if (rc == ERR_NOT_FOUND)
+		remove_leftover(&f);
 	keyring_free(f.ring);
 	session_free(f.session);
 	return rc < 0 ? err_wrap(err, "fetch %s", name) : 0;

@@ -21,7 +21,7 @@ info_free(struct info *info)
 		windows_free(&r->windows);
 		repository_free(r->repo);
 		free(r->usable);
-		free(r->conflicts);
+		conflict_set_free(&r->conflicts);
 	}
 	free(info->repositories);
 	*info = (struct info){0};
@@ -36,45 +36,8 @@ info_newest_backup(const struct info_repository *r)
 	return NULL;
 }
 
-struct conflict_lister {
-	struct info_conflict **list;
-	size_t *n;
-	size_t skip; /* bytes of a key in front of the object's name */
-};
-
-/* conflict/OBJECT/CONTENT-ID */
-static int
-take_conflict(const struct store_entry *e, void *arg, struct err *err)
-{
-	struct conflict_lister *l = arg;
-	const char *name = e->key + l->skip, *slash = strrchr(name, '/');
-	struct info_conflict one = {.size = e->stat.size}, *more;
-
-	if (slash == NULL || (size_t)(slash - name) >= sizeof(one.object) || strlen(slash + 1) >= sizeof(one.content_id))
-		return 0;
-	memcpy(one.object, name, (size_t)(slash - name));
-	memcpy(one.content_id, slash + 1, strlen(slash + 1));
-	more = realloc(*l->list, (*l->n + 1) * sizeof(*more));
-	if (more == NULL)
-		return err_set(err, ERR_NOMEM, 0, "out of memory for conflicts");
-	more[(*l->n)++] = one;
-	*l->list = more;
-	return 0;
-}
-
-int
-info_conflicts(struct repository *r, struct info_conflict **list, size_t *n, struct err *err)
-{
-	struct conflict_lister l = {.list = list, .n = n};
-	char prefix[STORE_KEY_MAX];
-	int rc = layout_key(prefix, r->cluster_name, "conflict/", err);
-
-	l.skip = strlen(prefix);
-	return rc < 0 ? rc : store_list(r->store, prefix, take_conflict, &l, err);
-}
-
 static void
-note_newest(struct info_repository *r, const struct wal_set *set)
+note_newest(struct info_repository *r, const struct wal_set *set, size_t place)
 {
 	for (size_t i = 0; i < set->n; i++) {
 		const struct wal_set_timeline *t = &set->timelines[i];
@@ -82,6 +45,7 @@ note_newest(struct info_repository *r, const struct wal_set *set)
 		r->segments += t->n;
 		if (t->n == 0)
 			continue;
+		r->newest_system = place;
 		r->newest_timeline = t->timeline;
 		r->newest_segno = t->segments[t->n - 1].segno;
 		wal_segment_name(r->newest, t->timeline, r->newest_segno, set->segment_size);
@@ -102,7 +66,7 @@ look_at_wal(struct info_repository *r, struct err *err)
 			rc = windows_find(&r->windows, r->repo, set, &r->backups, r->usable, err);
 		if (rc < 0)
 			return rc;
-		note_newest(r, set);
+		note_newest(r, set, i);
 	}
 	return 0;
 }
@@ -132,7 +96,7 @@ look_at(const struct op *op, struct info_repository *r, struct err *err)
 	if (rc == 0)
 		rc = look_at_wal(r, err);
 	if (rc == 0)
-		rc = info_conflicts(r->repo, &r->conflicts, &r->n_conflicts, err);
+		rc = conflict_set_read(&r->conflicts, r->repo, err);
 	if (rc == 0) /* a directory that was unmounted meanwhile looks empty */
 		rc = repository_confirm(r->repo, err);
 	return rc;

@@ -7,20 +7,13 @@
 
 #include "ops/op.h"
 #include "ops/windows.h"
-#include "repo/decision.h"
+#include "repo/conflict.h"
 
 enum info_state {
 	INFO_OK,
 	INFO_EMPTY,       /* a repository, but init has not set this cluster up in it */
 	INFO_UNREACHABLE, /* or not the one that is expected: err says why */
 	INFO_LOST,        /* given up in the configuration: not looked at */
-};
-
-/* Content that came under a name that was taken. */
-struct info_conflict {
-	char object[OBJECT_NAME_MAX]; /* relative name of the one that is in service */
-	char content_id[2 * CONTENT_ID + 1];
-	uint64_t size; /* stored bytes */
 };
 
 struct info_repository {
@@ -34,10 +27,10 @@ struct info_repository {
 	struct backup_set backups;
 	bool *usable; /* by backup: its WAL from start to stop is here */
 	struct windows windows;
-	struct info_conflict *conflicts;
-	size_t n_conflicts;
-	uint64_t segments;         /* of WAL, all timelines */
-	char newest[WAL_NAME_MAX]; /* segment of the newest system and timeline; "" when there is none */
+	struct conflict_set conflicts; /* resolved ones too */
+	uint64_t segments;             /* of WAL, all timelines */
+	char newest[WAL_NAME_MAX];     /* segment of the newest system and timeline; "" when there is none */
+	size_t newest_system;          /* by place in the lineage */
 	timeline_t newest_timeline;
 	uint64_t newest_segno;
 };
@@ -66,8 +59,5 @@ const char *info_state_name(enum info_state state);
 
 /* The newest whole backup of a repository; NULL when there is none. */
 const struct backup_entry *info_newest_backup(const struct info_repository *r);
-
-/* The conflicts of one repository, appended to a list that the caller frees. */
-int info_conflicts(struct repository *r, struct info_conflict **list, size_t *n, struct err *err);
 
 #endif

@@ -13,6 +13,10 @@
 #include "store/file.h"
 
 #define FILE_SCHEME "file://"
+#define KEY_FILES(cfg)                                                                                                         \
+	{                                                                                                                      \
+		(cfg)->recipients_file, (cfg)->comparison_key, (cfg)->identity, (cfg)->signers_file, (cfg)->signing_key        \
+	}
 
 struct init {
 	const struct op *op;
@@ -79,8 +83,7 @@ static int
 make_directories(struct init *in, struct err *err)
 {
 	const struct config *cfg = in->op->config;
-	const char *const files[] = {
-	    cfg->recipients_file, cfg->comparison_key, cfg->identity, cfg->signers_file, cfg->signing_key};
+	const char *const files[] = KEY_FILES(cfg);
 	const struct config_repository *c;
 	struct owner owner;
 	int rc = owner_of(&owner, in->op->cluster->pgdata, err);
@@ -100,7 +103,12 @@ make_directories(struct init *in, struct err *err)
 		if (rc == 0)
 			rc = owner_make_dirs(&owner, path, 0750, err);
 	}
-	return rc < 0 ? rc : owner_become(&owner, err);
+	if (rc == 0)
+		rc = owner_become(&owner, err);
+	/* an init that was killed may have left a second name of a key that nobody ever writes again */
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(files); i++)
+		fs_tidy(files[i]);
+	return rc;
 }
 
 /* This host remembers which repository it is: a later one in its place will be noticed. */
@@ -117,7 +125,9 @@ pin(const struct op *op, const char *name, const char *id, struct err *err)
 	rc = fs_make_dirs(dir, 0700, err);
 	if (rc == 0)
 		rc = fs_write_file(path, line, strlen(line), 0600, FS_CREATE_ONLY, err);
-	return rc == ERR_EXISTS ? 0 : rc; /* op_open_repository compared it */
+	if (rc == 0 || rc == ERR_EXISTS) /* op_open_repository compared it */
+		rc = fs_settle(path, err);
+	return rc;
 }
 
 static bool
@@ -198,6 +208,8 @@ found_all(struct init *in, struct err *err)
 
 		if (r->has_cluster) {
 			rc = check_lineage(in, r, err);
+			if (rc == 0)
+				rc = repository_settle_records(r, err);
 			continue;
 		}
 		rc = repository_found_cluster(r, &f, err);
@@ -209,12 +221,31 @@ found_all(struct init *in, struct err *err)
 	return rc;
 }
 
+/* Keys before the records that name them: an earlier init may have been killed between a file's name and its fsync. */
+static int
+settle_keys(const struct config *cfg, struct err *err)
+{
+	const char *const files[] = KEY_FILES(cfg);
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(files); i++) {
+		rc = fs_settle(files[i], err);
+		if (rc == ERR_NOT_FOUND) /* an identity may be elsewhere, and without encryption there is none */
+			rc = 0;
+	}
+	return rc;
+}
+
 static int
 make_keys(struct init *in, struct err *err)
 {
+	int rc;
+
 	if (in->known == NULL)
-		return init_keys_new_cluster(&in->keys, in->op, in->result, err);
-	return init_keys_existing_cluster(&in->keys, in->op, in->known, in->options->join, in->result, err);
+		rc = init_keys_new_cluster(&in->keys, in->op, in->result, err);
+	else
+		rc = init_keys_existing_cluster(&in->keys, in->op, in->known, in->options->join, in->result, err);
+	return rc < 0 ? rc : settle_keys(in->op->config, err);
 }
 
 static int

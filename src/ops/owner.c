@@ -47,13 +47,14 @@ owner_make_dirs(const struct owner *o, const char *path, mode_t mode, struct err
 	int rc;
 
 	if (stat(path, &st) == 0)
-		return S_ISDIR(st.st_mode) ? 0 : err_set(err, ERR_CONFIG, 0, "'%s' is not a directory", path);
+		return S_ISDIR(st.st_mode) ? fs_settle(path, err)
+					   : err_set(err, ERR_CONFIG, 0, "'%s' is not a directory", path);
 	rc = geteuid() == 0 ? make_above(path, err) : 0;
 	if (rc == 0)
 		rc = fs_make_dirs(path, mode, err);
 	if (rc == 0 && geteuid() == 0 && chown(path, o->uid, o->gid) < 0)
 		rc = err_set(err, ERR_IO, errno, "give '%s' to the owner of PGDATA", path);
-	return rc;
+	return rc < 0 ? rc : fs_settle(path, err);
 }
 
 int

@@ -17,7 +17,8 @@ struct owner {
 
 int owner_of(struct owner *out, const char *path, struct err *err);
 
-/* Make the directory where it is missing; started by root, give every directory made now to the owner. */
+/* Make the directory where it is missing; started by root, give every directory made now to the owner. Durable on return, also
+ * where somebody else made it. */
 int owner_make_dirs(const struct owner *o, const char *path, mode_t mode, struct err *err);
 int owner_make_parent(const struct owner *o, const char *file, mode_t mode, struct err *err);
 

@@ -148,21 +148,27 @@ collect(const struct plan *p, const char *label, struct candidates *c, struct er
 	return 0;
 }
 
-/* After a pg_upgrade the newest system counts, unless a label says otherwise. */
+/*
+ * After a pg_upgrade the newest system counts, unless a label says otherwise; the one before it for what lies before. before:
+ * older than that one, 0 for the newest. 0 when there is none.
+ */
 static uint64_t
-newest_sysid(const struct plan *p, const struct candidates *c)
+newest_sysid(const struct plan *p, const struct candidates *c, uint64_t before)
 {
 	const struct repository *r = p->repositories[0];
+	bool older = before == 0;
 
 	/* one that was away during a pg_upgrade does not know of it */
 	for (size_t i = 1; i < p->n; i++)
 		if (p->repositories[i]->n_lineage > r->n_lineage)
 			r = p->repositories[i];
-	for (size_t i = r->n_lineage; i-- > 0;)
-		for (size_t k = 0; k < c->n; k++)
+	for (size_t i = r->n_lineage; i-- > 0;) {
+		for (size_t k = 0; older && k < c->n; k++)
 			if (c->list[k]->head.sysid == r->lineage[i].sysid)
 				return r->lineage[i].sysid;
-	return c->list[0]->head.sysid;
+		older |= r->lineage[i].sysid == before;
+	}
+	return before == 0 ? c->list[0]->head.sysid : 0;
 }
 
 static int
@@ -219,6 +225,23 @@ choose_path(struct plan *p, const struct plan_options *o, const struct candidate
 	return copy_history(&p->path, NULL, newest->head.stop_timeline, err);
 }
 
+/* Two servers took one timeline, and each has its life in a repository of its own: chance must not choose between them. */
+static int
+refuse_disputed(const struct plan *p, struct err *err)
+{
+	for (size_t i = 0; i <= p->path.n; i++) {
+		timeline_t tli = i < p->path.n ? p->path.entries[i].tli : p->path.timeline;
+		const struct wal_set_timeline *t = wal_set_timeline(p->wal, tli);
+
+		if (t == NULL || !t->disputed)
+			continue;
+		err_set(err, ERR_REFUSED, 0,
+		    "the repositories hold different histories of timeline %u: two servers were promoted to it", tli);
+		return err_hint(err, "choose whose life to follow: --repository NAME; or stay before it: --target-timeline N");
+	}
+	return 0;
+}
+
 static int
 try_backup(struct plan *p, const struct plan_options *o, const struct backup_entry *b, struct keyring *ring, bool *too_early,
     struct err *err)
@@ -250,16 +273,16 @@ try_backup(struct plan *p, const struct plan_options *o, const struct backup_ent
  * told. */
 static int
 choose_backup(struct plan *p, const struct plan_options *o, const struct candidates *c, uint64_t sysid, struct keyring *ring,
-    struct err *err)
+    bool *too_early, struct err *err)
 {
 	struct err newest = {0};
-	bool too_early = true;
 	int rc = ERR_REFUSED;
 
-	for (size_t i = c->n; too_early && i-- > 0;) {
+	*too_early = true;
+	for (size_t i = c->n; *too_early && i-- > 0;) {
 		if (c->list[i]->head.sysid != sysid || !on_path(&p->path, &c->list[i]->head))
 			continue;
-		rc = try_backup(p, o, c->list[i], ring, &too_early, err);
+		rc = try_backup(p, o, c->list[i], ring, too_early, err);
 		if (rc == 0)
 			return 0;
 		if (newest.kind == 0)
@@ -344,12 +367,62 @@ find_others(struct plan *p, const struct op *op, const struct plan_options *o, c
 	return 0;
 }
 
+/* Path and backup among those of one system; *too_early: an older system may reach the target. */
+static int
+choose_in_system(struct plan *p, const struct plan_options *o, const struct candidates *c, uint64_t sysid, struct keyring *ring,
+    bool *too_early, struct err *err)
+{
+	int rc;
+
+	*too_early = false;
+	wal_chain_free(STEAL(p->chain)); /* it looks into the set */
+	wal_set_free(STEAL(p->wal));
+	timeline_history_free(&p->path);
+	rc = wal_set_load(&p->wal, p->repositories, p->n, sysid, err);
+	if (rc == 0 && o->target.kind == TARGET_IMMEDIATE && o->timeline == 0)
+		rc = choose_own_path(p, o, c, sysid, err);
+	else if (rc == 0)
+		rc = choose_path(p, o, c, sysid, err);
+	if (rc < 0) {
+		*too_early = rc == ERR_REFUSED && o->timeline != 0; /* another system may have had that timeline */
+		return rc;
+	}
+	rc = refuse_disputed(p, err);
+	return rc < 0 ? rc : choose_backup(p, o, c, sysid, ring, too_early, err);
+}
+
+/*
+ * The newest backup that reaches a name reaches the last place where it was given. Was it given before that backup, where an
+ * older one would stop? What cannot be read there is no reason to fail.
+ */
+static void
+find_before(struct plan *p, const struct plan_options *o, const struct candidates *c, struct keyring *ring)
+{
+	WAL_CHAIN_AUTO struct wal_chain *chain = NULL;
+	lsn_t start = p->backup->head.start_lsn, first = start;
+	struct target_found f;
+	struct err why = {0};
+
+	if (o->target.kind != TARGET_NAME)
+		return;
+	for (size_t i = 0; i < c->n; i++) {
+		const struct manifest_head *h = &c->list[i]->head;
+
+		if (h->sysid == p->wal->sysid && on_path(&p->path, h) && h->start_lsn < first)
+			first = h->start_lsn;
+	}
+	if (first == start || wal_chain_build(&chain, p->repositories, p->n, p->wal, &p->path, first, start, &why) < 0)
+		return;
+	if (target_search(&o->target, chain, first, ring, &f, &why) == 0 && f.done && f.record.lsn < p->stop.lsn)
+		p->name_before = f.record.lsn;
+}
+
 int
 plan_make(const struct op *op, const struct plan_options *o, struct keyring *ring, struct plan **out, struct err *err)
 {
 	PLAN_AUTO struct plan *p = calloc(1, sizeof(*p));
 	struct candidates c = {0};
-	uint64_t sysid = 0;
+	bool too_early = true;
 	int rc;
 
 	if (p == NULL)
@@ -357,18 +430,16 @@ plan_make(const struct op *op, const struct plan_options *o, struct keyring *rin
 	rc = open_repositories(p, op, o, err);
 	if (rc == 0)
 		rc = collect(p, o->label, &c, err);
-	if (rc == 0) {
-		sysid = newest_sysid(p, &c);
-		rc = wal_set_load(&p->wal, p->repositories, p->n, sysid, err);
+	for (uint64_t sysid = rc == 0 ? newest_sysid(p, &c, 0) : 0; sysid != 0 && too_early;
+	     sysid = newest_sysid(p, &c, sysid)) {
+		rc = choose_in_system(p, o, &c, sysid, ring, &too_early, err);
+		if (rc == 0)
+			break;
 	}
-	if (rc == 0 && o->target.kind == TARGET_IMMEDIATE && o->timeline == 0)
-		rc = choose_own_path(p, o, &c, sysid, err);
-	else if (rc == 0)
-		rc = choose_path(p, o, &c, sysid, err);
-	if (rc == 0)
-		rc = choose_backup(p, o, &c, sysid, ring, err);
 	if (rc == 0)
 		rc = find_others(p, op, o, &c, ring, err);
+	if (rc == 0)
+		find_before(p, o, &c, ring);
 	free(c.list);
 	if (rc < 0)
 		return rc;

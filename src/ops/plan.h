@@ -39,6 +39,7 @@ struct plan {
 	struct timeline_history path;
 	struct wal_chain *chain; /* from the backup's start */
 	struct target_stop stop;
+	lsn_t name_before;         /* the restore point's name was given before the backup too: 0 when not, or not known */
 	struct plan_other *others; /* none when a timeline was asked for */
 	size_t n_others;
 };

@@ -17,6 +17,8 @@
 #include "ops/restore_files.h"
 #include "ops/restore_settings.h"
 #include "ops/restore_standby.h"
+#include "ops/restore_tablespaces.h"
+#include "pg/control.h"
 
 #define SPACE_RESERVE ((uint64_t)64 << 20)
 
@@ -28,6 +30,9 @@ struct restore {
 	struct restore_entries entries;
 	struct restore_files files;
 	struct tablespace_map map; /* where tablespaces go */
+	struct pack_reader *packs;
+	json_t *sealed; /* of the manifest; NULL: nothing is in it */
+	struct restore_host *host;
 };
 
 static char *
@@ -65,127 +70,17 @@ read_manifest(struct restore *r, struct err *err)
 			rc = stored_unlock(s, r->ring, err);
 		if (rc == 0)
 			rc = restore_entries_read(&r->entries, s, &b->head, r->op->pool, err);
-		if (rc == 0)
+		if (rc == 0) {
+			/* what an older build did not write is simply not known */
+			(void)stored_sealed(s, &r->sealed, NULL);
 			return 0;
+		}
 		if (i + 1 < r->plan->n && r->plan->backup_mask >> (i + 1) != 0) {
 			log_err(r->op->log, LOG_WARN, err);
 			rc = 0;
 		}
 	}
 	return rc;
-}
-
-/* Where this tablespace goes: as told, else where it was. */
-static const char *
-location_of(const struct restore_options *o, const struct restore_entry *e)
-{
-	for (size_t i = 0; i < o->n_tablespaces; i++)
-		if (o->tablespaces[i].oid == e->tablespace)
-			return o->tablespaces[i].location;
-	return e->path;
-}
-
-/* The place of a tablespace must be free. */
-static int
-require_free(const struct tablespace_entry *t, struct err *err)
-{
-	int rc = fs_require_empty(t->path, err);
-
-	if (rc == ERR_REFUSED) {
-		err->hint[0] = '\0';
-		err_hint(
-		    err, "say where tablespace %" PRIu32 " shall go instead: --tablespace %" PRIu32 "=DIR", t->oid, t->oid);
-	}
-	return rc;
-}
-
-static void
-free_all(char **list, size_t n)
-{
-	for (size_t i = 0; list != NULL && i < n; i++)
-		free(list[i]);
-	free(list);
-}
-
-/* Tablespace i against PGDATA and those before it; real: where the paths lead. */
-static int
-check_place(const struct restore *r, char **real, size_t i, const char *pgdata, struct err *err)
-{
-	const struct tablespace_entry *t = &r->map.entries[i];
-	int rc = place_check_target(r->op, t->path, err);
-
-	if (rc < 0)
-		return err_wrap(err, "tablespace %" PRIu32, t->oid);
-	if (fs_is_inside(real[i], pgdata) || fs_is_inside(pgdata, real[i]))
-		return err_set(err, ERR_REFUSED, 0, "tablespace %" PRIu32 " in '%s' and PGDATA would lie inside one another",
-		    t->oid, t->path);
-	for (size_t k = 0; k < i; k++)
-		if (fs_is_inside(real[i], real[k]) || fs_is_inside(real[k], real[i]))
-			return err_set(err, ERR_REFUSED, 0,
-			    "tablespaces %" PRIu32 " and %" PRIu32
-			    " would go to one place, or inside one another: '%s' and '%s'",
-			    r->map.entries[k].oid, t->oid, r->map.entries[k].path, t->path);
-	return 0;
-}
-
-/* Two tablespaces in one place, or one in PGDATA, would mix files. Two paths can lead to one place. */
-static int
-check_map(const struct restore *r, struct err *err)
-{
-	const struct tablespace_map *m = &r->map;
-	char **real = calloc(m->n + 1, sizeof(*real));
-	FREE_AUTO char *pgdata = NULL;
-	int rc = real != NULL ? fs_real_path(r->o->pgdata, &pgdata, err)
-			      : err_set(err, ERR_NOMEM, 0, "out of memory for tablespaces");
-
-	for (size_t i = 0; rc == 0 && i < m->n; i++) {
-		if (m->entries[i].path[0] != '/')
-			rc = err_set(err, ERR_CONFIG, 0, "the place of tablespace %" PRIu32 " is not an absolute path",
-			    m->entries[i].oid);
-		if (rc == 0)
-			rc = fs_real_path(m->entries[i].path, &real[i], err);
-		if (rc == 0)
-			rc = check_place(r, real, i, pgdata, err);
-	}
-	free_all(real, m->n);
-	return rc;
-}
-
-static int
-map_tablespaces(struct restore *r, struct err *err)
-{
-	size_t n = 0;
-	int rc;
-
-	for (size_t i = 0; i < r->entries.n; i++)
-		n += r->entries.list[i].kind == MANIFEST_TABLESPACE;
-	r->map.entries = calloc(n + 1, sizeof(*r->map.entries));
-	if (r->map.entries == NULL)
-		return err_set(err, ERR_NOMEM, 0, "out of memory for tablespaces");
-	for (size_t i = 0; i < r->entries.n; i++) {
-		const struct restore_entry *e = &r->entries.list[i];
-		struct tablespace_entry *t = &r->map.entries[r->map.n];
-
-		if (e->kind != MANIFEST_TABLESPACE)
-			continue;
-		t->oid = e->tablespace;
-		t->path = strdup(location_of(r->o, e));
-		if (t->path == NULL)
-			return err_set(err, ERR_NOMEM, 0, "out of memory for tablespaces");
-		r->map.n++;
-		rc = require_free(t, err);
-		if (rc < 0)
-			return rc;
-	}
-	for (size_t i = 0; i < r->o->n_tablespaces; i++) {
-		bool known = false;
-
-		for (size_t k = 0; k < r->map.n; k++)
-			known |= r->map.entries[k].oid == r->o->tablespaces[i].oid;
-		if (!known)
-			return err_set(err, ERR_CONFIG, 0, "the backup has no tablespace %" PRIu32, r->o->tablespaces[i].oid);
-	}
-	return check_map(r, err);
 }
 
 /* Started by root: as the user whom the server will run as. */
@@ -211,19 +106,44 @@ find_owner(const struct restore *r, struct owner *owner, struct err *err)
 	return err_hint(err, "make the directory first and give it to that user, or run restore as that user");
 }
 
+/* PGDATA's own mode is not in the backup, but what lies in it says whether the owner's group may read: initdb's -g. */
+static mode_t
+top_mode(const struct restore *r)
+{
+	for (size_t i = 0; i < r->entries.n; i++)
+		if (r->entries.list[i].kind == MANIFEST_DIRECTORY && strcmp(r->entries.list[i].path, "global") == 0)
+			return (r->entries.list[i].mode & 070) == 050 ? 0750 : 0700;
+	return 0700;
+}
+
+/* An empty directory that root made for this belongs to the server's user from here on. */
+static int
+make_top(const struct owner *owner, const char *path, mode_t mode, struct err *err)
+{
+	struct stat st;
+	int rc = owner_make_dirs(owner, path, mode, err);
+
+	if (rc < 0 || geteuid() != 0 || stat(path, &st) < 0 || st.st_uid != 0)
+		return rc;
+	if (chown(path, owner->uid, owner->gid) < 0 || chmod(path, mode) < 0)
+		return err_set(err, ERR_IO, errno, "give '%s' to the user of the server", path);
+	return 0;
+}
+
 static int
 make_tops(struct restore *r, struct err *err)
 {
+	mode_t mode = top_mode(r);
 	struct owner owner;
 	int rc = find_owner(r, &owner, err);
 
 	if (rc == 0)
-		rc = owner_make_dirs(&owner, r->o->pgdata, 0700, err);
+		rc = make_top(&owner, r->o->pgdata, mode, err);
 	for (size_t i = 0; rc == 0 && i < r->map.n; i++)
-		rc = owner_make_dirs(&owner, r->map.entries[i].path, 0700, err);
+		rc = make_top(&owner, r->map.entries[i].path, mode, err);
 	if (rc == 0)
 		rc = owner_become(&owner, err);
-	if (rc == 0 && chmod(r->o->pgdata, 0700) < 0)
+	if (rc == 0 && chmod(r->o->pgdata, mode) < 0)
 		rc = err_set(err, ERR_IO, errno, "chmod '%s'", r->o->pgdata);
 	return rc;
 }
@@ -247,6 +167,31 @@ check_space(const struct restore *r, struct err *err)
 	str_from_size(b, sizeof(b), left);
 	err_set(err, ERR_NOSPACE, 0, "'%s' needs %s and its file system has %s", r->o->pgdata, a, b);
 	return err_hint(err, "choose another place; nothing was written");
+}
+
+/* What this directory is: for people, a later adoption, and a restore that finds an unfinished one: hence the first file. */
+static int
+write_note(const struct restore *r, struct err *err)
+{
+	JSON_AUTO json_t *o = json_object();
+	BUF_AUTO struct buf text = {0};
+	char when[40], what[128];
+	int rc;
+
+	clock_format_utc(when, sizeof(when), clock_now_us());
+	if (r->o->standby)
+		(void)snprintf(what, sizeof(what), "standby");
+	else
+		target_describe(&r->o->plan.target, what, sizeof(what));
+	if (json_object_set_new(o, "cluster", json_string(r->op->cluster->name)) < 0 ||
+	    json_object_set_new(o, "backup", json_string(r->plan->backup->label)) < 0 ||
+	    json_object_set_new(o, "target", json_string(what)) < 0 ||
+	    json_object_set_new(o, "restored", json_string(when)) < 0 ||
+	    json_object_set_new(o, "standby", json_boolean(r->o->standby)) < 0 ||
+	    json_object_set_new(o, "adopted", json_boolean(restore_is_member(r->o))) < 0)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a note");
+	rc = json_write(o, &text, err);
+	return rc < 0 ? rc : put_file(r, RESTORE_NOTE, text.data, text.len, err);
 }
 
 static int
@@ -293,7 +238,7 @@ sync_dirs(const struct restore *r, struct err *err)
 	}
 	for (size_t i = 0; rc == 0 && i < r->map.n; i++)
 		rc = fs_fsync_dir(r->map.entries[i].path, err);
-	return rc;
+	return rc < 0 ? rc : restore_config_sync(r->files.root, &r->entries, err);
 }
 
 static int
@@ -319,31 +264,6 @@ write_settings(struct restore *r, struct err *err)
 	if (rc == 0 && r->map.n > 0)
 		rc = put_file(r, "tablespace_map", map.data, map.len, err);
 	return rc < 0 ? rc : put_file(r, r->o->standby ? "standby.signal" : "recovery.signal", "", 0, err);
-}
-
-/* For info and a later adoption: what this directory is. */
-static int
-write_note(const struct restore *r, struct err *err)
-{
-	JSON_AUTO json_t *o = json_object();
-	BUF_AUTO struct buf text = {0};
-	char when[40], what[128];
-	int rc;
-
-	clock_format_utc(when, sizeof(when), clock_now_us());
-	if (r->o->standby)
-		(void)snprintf(what, sizeof(what), "standby");
-	else
-		target_describe(&r->o->plan.target, what, sizeof(what));
-	if (json_object_set_new(o, "cluster", json_string(r->op->cluster->name)) < 0 ||
-	    json_object_set_new(o, "backup", json_string(r->plan->backup->label)) < 0 ||
-	    json_object_set_new(o, "target", json_string(what)) < 0 ||
-	    json_object_set_new(o, "restored", json_string(when)) < 0 ||
-	    json_object_set_new(o, "standby", json_boolean(r->o->standby)) < 0 ||
-	    json_object_set_new(o, "adopted", json_boolean(restore_is_member(r->o))) < 0)
-		return err_set(err, ERR_NOMEM, 0, "out of memory for a note");
-	rc = json_write(o, &text, err);
-	return rc < 0 ? rc : put_file(r, RESTORE_NOTE, text.data, text.len, err);
 }
 
 /* The newest segment that a repository holds on the path: what is lost when it is left out one day. */
@@ -415,8 +335,6 @@ write_control(const struct restore *r, struct err *err)
 static int
 write_all(struct restore *r, struct err *err)
 {
-	PACK_READER_AUTO struct pack_reader *packs = NULL;
-	struct plan *p = r->plan;
 	int rc = make_tops(r, err);
 
 	if (rc == 0)
@@ -426,10 +344,10 @@ write_all(struct restore *r, struct err *err)
 	r->files.root = open(r->o->pgdata, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (r->files.root < 0)
 		return err_set(err, ERR_IO, errno, "open '%s'", r->o->pgdata);
-	rc = make_dirs(r, err);
+	rc = write_note(r, err);
 	if (rc == 0)
-		rc = pack_reader_new(&packs, p->repositories, p->n, p->backup_mask, &p->backup->head, r->ring, err);
-	r->files.packs = packs;
+		rc = make_dirs(r, err);
+	r->files.packs = r->packs;
 	if (rc == 0)
 		rc = restore_files_run(&r->files, err);
 	if (rc == 0)
@@ -437,26 +355,51 @@ write_all(struct restore *r, struct err *err)
 	if (rc == 0)
 		rc = write_settings(r, err);
 	if (rc == 0)
+		restore_host_settings(r->host, r->o->pgdata, r->plan->backup->head.major, &r->entries);
+	if (rc == 0)
 		rc = write_session(r, err);
 	if (rc == 0 && r->o->standby)
 		remember_timelines(r);
 	if (rc == 0)
-		rc = write_note(r, err);
-	if (rc == 0)
 		rc = sync_dirs(r, err);
 	return rc < 0 ? rc : write_control(r, err);
+}
+
+/* What the backup says about the host that it needs; a dry run knows that too. */
+static int
+look_at_host(struct restore *r, struct err *err)
+{
+	const struct plan *p = r->plan;
+	BUF_AUTO struct buf control = {.max = CONTROL_FILE_SIZE};
+	struct err why = {0}, *w;
+	int rc = pack_reader_new(&r->packs, p->repositories, p->n, p->backup_mask, &p->backup->head, r->ring, err);
+
+	if (rc == 0)
+		rc = restore_entries_load(&r->entries, "global/pg_control", r->packs, &control, err);
+	if (rc < 0)
+		return rc;
+	restore_host_collation(r->host, r->sealed);
+	/* a server of a later major: its files are restored all the same */
+	if (restore_host_limits(r->host, p, control.data, control.len, &why) < 0 && (w = restore_host_warn(r->host)) != NULL)
+		*w = why;
+	return 0;
 }
 
 /* An interrupted restore is what most often lies there: pg_control comes last. */
 static int
 require_empty_target(const struct restore *r, struct err *err)
 {
-	FREE_AUTO char *label = in_pgdata(r, "backup_label"), *control = in_pgdata(r, "global/pg_control");
-	int rc = fs_require_empty(r->o->pgdata, err);
+	FREE_AUTO char *note = in_pgdata(r, RESTORE_NOTE), *control = in_pgdata(r, "global/pg_control");
+	int rc;
 
-	if (rc == ERR_REFUSED && label != NULL && control != NULL && access(label, F_OK) == 0 && access(control, F_OK) != 0) {
+	if (note == NULL || control == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a path");
+	fs_tidy(note); /* one that was killed before it had even its note */
+	rc = fs_require_empty(r->o->pgdata, err);
+	if (rc == ERR_REFUSED && access(note, F_OK) == 0 && access(control, F_OK) != 0) {
 		err->hint[0] = '\0';
-		err_hint(err, "a restore that did not finish lies there; it does not start: remove it and restore again");
+		err_hint(err, "a restore that did not finish lies there; it does not start: remove it, also what it wrote into "
+			      "tablespaces, and restore again");
 	}
 	return rc;
 }
@@ -490,9 +433,11 @@ run(struct restore *r, struct restore_result *result, struct err *err)
 	if (rc == 0)
 		rc = read_manifest(r, err);
 	if (rc == 0)
-		rc = map_tablespaces(r, err);
+		rc = restore_map_tablespaces(r->op, r->o, &r->entries, &r->map, err);
 	if (rc == 0)
 		rc = restore_start_command(r->o->pgdata, r->plan->backup->head.major, &r->entries, &result->start_command, err);
+	if (rc == 0)
+		rc = look_at_host(r, err);
 	if (rc == 0 && r->o->standby)
 		rc = check_standby(r, result, err);
 	if (rc == 0 && !r->o->dry_run)
@@ -505,7 +450,7 @@ run(struct restore *r, struct restore_result *result, struct err *err)
 int
 restore_run(const struct op *op, const struct restore_options *o, struct restore_result *result, struct err *err)
 {
-	struct restore r = {.op = op, .o = o};
+	struct restore r = {.op = op, .o = o, .host = &result->host};
 	int rc;
 
 	memset(result, 0, sizeof(*result));
@@ -514,6 +459,8 @@ restore_run(const struct op *op, const struct restore_options *o, struct restore
 	if (r.files.root >= 0)
 		(void)close(r.files.root);
 	free(r.files.control);
+	pack_reader_free(r.packs);
+	json_decref(r.sealed);
 	tablespace_map_free(&r.map);
 	restore_entries_free(&r.entries);
 	plan_free(r.plan);
@@ -526,5 +473,6 @@ restore_result_free(struct restore_result *r)
 {
 	plan_free(r->plan);
 	free(r->start_command);
+	restore_host_free(&r->host);
 	*r = (struct restore_result){0};
 }

@@ -10,6 +10,7 @@
 #include <signal.h>
 
 #include "ops/plan.h"
+#include "ops/restore_host.h"
 
 #define RESTORE_CONFIG "pgcairn.config" /* in PGDATA: what lay outside the original's */
 #define RESTORE_NOTE "pgcairn.restore.json"
@@ -40,6 +41,7 @@ struct restore_result {
 	struct plan *plan;    /* owned; NULL after an error */
 	bool reads_later_wal; /* a standby's: its user can read the identity, which WAL of a later epoch needs */
 	char *start_command;  /* owned */
+	struct restore_host host;
 };
 
 /* Does the result belong to the cluster, so that it archives, or is it a copy? */

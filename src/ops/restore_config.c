@@ -65,19 +65,35 @@ restore_config_dirs(const char *pgdata, const struct restore_entries *e, struct 
 	return rc;
 }
 
-/* The pg_ctl of this major where Debian puts it. */
-static void
-pg_ctl_path(unsigned major, char *out, size_t size)
+int
+restore_config_sync(int root, const struct restore_entries *e, struct err *err)
 {
-	(void)snprintf(out, size, "/usr/lib/postgresql/%u/bin/pg_ctl", major);
+	char path[PATH_MAX];
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < e->n; i++) {
+		if (e->list[i].kind != MANIFEST_CONFIG)
+			continue;
+		rc = restore_path(&e->list[i], path, sizeof(path), err);
+		if (rc == 0)
+			rc = fs_fsync_parent_at(root, path, err);
+	}
+	return rc;
+}
+
+void
+restore_program_path(unsigned major, const char *name, char *out, size_t size)
+{
+	(void)snprintf(out, size, "/usr/lib/postgresql/%u/bin/%s", major, name);
 	if (access(out, X_OK) < 0)
-		(void)snprintf(out, size, "pg_ctl");
+		(void)snprintf(out, size, "%s", name);
 }
 
 /* "-c name=value", quoted for the shell that pg_ctl starts the server with. */
 static int
-override(struct buf *b, const char *name, const char *value, struct err *err)
+override(const char *name, const char *value, void *arg, struct err *err)
 {
+	struct buf *b = arg;
 	FREE_AUTO char *word = str_printf("%s=%s", name, value), *quoted = word != NULL ? str_shell_quote(word) : NULL;
 
 	if (quoted == NULL)
@@ -86,18 +102,15 @@ override(struct buf *b, const char *name, const char *value, struct err *err)
 }
 
 int
-restore_start_command(const char *pgdata, unsigned major, const struct restore_entries *e, char **out, struct err *err)
+restore_overrides(const char *pgdata, const struct restore_entries *e,
+    int (*each)(const char *name, const char *value, void *arg, struct err *err), void *arg, struct err *err)
 {
-	FREE_AUTO char *dir = str_shell_quote(pgdata), *log = NULL, *quoted = NULL,
-		       *log_path = str_printf("%s/startup.log", pgdata);
-	BUF_AUTO struct buf overrides = {0};
-	char pg_ctl[64], path[PATH_MAX];
+	char path[PATH_MAX];
+	bool any = false;
 	int rc = 0;
 
-	pg_ctl_path(major, pg_ctl, sizeof(pg_ctl));
 	for (size_t i = 0; rc == 0 && i < e->n; i++) {
 		const struct restore_entry *one = &e->list[i];
-
 		FREE_AUTO char *value = NULL;
 
 		if (one->setting[0] == '\0' || restore_skips(one))
@@ -106,14 +119,26 @@ restore_start_command(const char *pgdata, unsigned major, const struct restore_e
 		if (rc < 0)
 			break;
 		value = str_printf("%s/%s", pgdata, path);
-		rc = value != NULL ? override(&overrides, one->setting, value, err)
+		rc = value != NULL ? each(one->setting, value, arg, err)
 				   : err_set(err, ERR_NOMEM, 0, "out of memory for a path");
+		any = true;
 	}
 	/* what the original's file says about places would lead to the original */
-	if (rc == 0 && overrides.len > 0)
-		rc = override(&overrides, "data_directory", pgdata, err);
-	if (rc == 0 && overrides.len > 0)
-		rc = override(&overrides, "external_pid_file", "", err);
+	if (rc == 0 && any)
+		rc = each("data_directory", pgdata, arg, err);
+	return rc == 0 && any ? each("external_pid_file", "", arg, err) : rc;
+}
+
+int
+restore_start_command(const char *pgdata, unsigned major, const struct restore_entries *e, char **out, struct err *err)
+{
+	FREE_AUTO char *dir = str_shell_quote(pgdata), *log = NULL, *quoted = NULL,
+		       *log_path = str_printf("%s/startup.log", pgdata);
+	BUF_AUTO struct buf overrides = {0};
+	char pg_ctl[64];
+	int rc = restore_overrides(pgdata, e, override, &overrides, err);
+
+	restore_program_path(major, "pg_ctl", pg_ctl, sizeof(pg_ctl));
 	if (rc < 0)
 		return rc;
 	log = log_path != NULL ? str_shell_quote(log_path) : NULL;

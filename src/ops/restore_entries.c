@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "ops/restore.h"
+#include "pg/crc32c.h"
 
 void
 restore_entries_free(struct restore_entries *e)
@@ -128,4 +129,32 @@ restore_entries_file(const struct restore_entries *e, const char *path)
 		if (e->list[i].kind == MANIFEST_FILE && strcmp(e->list[i].path, path) == 0)
 			return &e->list[i];
 	return NULL;
+}
+
+int
+restore_entries_load(
+    const struct restore_entries *e, const char *path, struct pack_reader *packs, struct buf *out, struct err *err)
+{
+	const struct restore_entry *entry = restore_entries_file(e, path);
+	FREE_AUTO uint8_t *stored = malloc(OBJECT_FRAME_STORED_MAX), *plain = malloc(OBJECT_FRAME);
+	size_t before = out->len;
+	int rc = 0;
+
+	if (stored == NULL || plain == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a frame");
+	if (entry == NULL || entry->size > out->max - before)
+		return err_set(err, ERR_CORRUPT, 0, "'%s' is not in the backup, or too large", path);
+	for (size_t i = 0; rc == 0 && i < entry->n_pieces; i++) {
+		const struct restore_piece *p = &e->pieces[entry->first_piece + i];
+		size_t len;
+
+		rc = pack_reader_frames(packs, p->pack, p->frame, 1, stored, plain, &len, err);
+		if (rc == 0 && (size_t)p->frame_offset + p->length > len)
+			rc = err_set(err, ERR_CORRUPT, 0, "the manifest places '%s' behind the end of a pack", path);
+		if (rc == 0)
+			rc = buf_append(out, plain + p->frame_offset, p->length, err);
+	}
+	if (rc == 0 && crc32c_final(crc32c_update(CRC32C_INIT, out->data + before, out->len - before)) != entry->crc32c)
+		rc = err_set(err, ERR_CORRUPT, 0, "'%s' is not what the manifest says", path);
+	return rc;
 }

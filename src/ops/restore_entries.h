@@ -3,7 +3,7 @@
 #ifndef PGCAIRN_OPS_RESTORE_ENTRIES_H
 #define PGCAIRN_OPS_RESTORE_ENTRIES_H
 
-#include "repo/manifest.h"
+#include "repo/pack_reader.h"
 
 struct restore_entry {
 	char *path; /* relative to PGDATA; absolute for configuration files and tablespace locations */
@@ -37,5 +37,9 @@ void restore_entries_free(struct restore_entries *e);
 
 /* NULL when there is no file of this path. */
 const struct restore_entry *restore_entries_file(const struct restore_entries *e, const char *path);
+
+/* All bytes of a small file, appended to out and checked. ERR_CORRUPT: out's max is less than the file. */
+int restore_entries_load(
+    const struct restore_entries *e, const char *path, struct pack_reader *packs, struct buf *out, struct err *err);
 
 #endif

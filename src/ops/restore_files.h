@@ -1,5 +1,5 @@
 /*
- * The files of a backup onto the disk: pieces sorted by their place in the packs, one job a frame, several at once; every
+ * The files of a backup onto the disk: pieces sorted by their place in the packs, one job a few frames, several at once; every
  * file's CRC-32C is put together from its pieces and compared with the manifest; then everything is fsynced. pg_control is left
  * to the caller, who writes it when all else is durable.
  */

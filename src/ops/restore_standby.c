@@ -12,6 +12,17 @@ restore_standby_check(const struct plan *p, struct err *err)
 		    "timeline %u is the newest, a standby follows it, and no backup lies on the path to it", t->timeline);
 		return err_hint(err, "take a backup of the server that is on timeline %u", t->timeline);
 	}
+	/* its server asks for one after the other, and stops at the first that is missing */
+	for (timeline_t tli = 2; tli < p->path.timeline; tli++) {
+		const struct wal_set_timeline *t = wal_set_timeline(p->wal, tli);
+
+		if (t != NULL && t->known)
+			continue;
+		err_set(err, ERR_REFUSED, 0,
+		    "the history of timeline %u is lost: a standby would not find timeline %u behind it", tli,
+		    p->path.timeline);
+		return err_hint(err, "archive %08X.history from the pg_wal of a server that has it", tli);
+	}
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "ops/verify_work.h"
 #include "pg/wal_walker.h"
+#include "repo/conflict.h"
 #include "repo/gap.h"
 #include "repo/wal_object.h"
 
@@ -72,43 +73,29 @@ classify_wal(const char *relative, struct verify_name *out)
 	if (!str_to_u64(digits, 1, UINT64_MAX, &out->sysid) || !wal_name_parse(file, &out->wal) ||
 	    layout_wal(canonical, out->sysid, &out->wal, NULL) < 0 || strcmp(canonical, relative) != 0)
 		return;
-	switch (out->wal.kind) {
-	case WAL_NAME_SEGMENT:
-		out->class = VERIFY_SEGMENT;
-		out->kind = OBJECT_WAL;
-		break;
-	case WAL_NAME_PARTIAL:
-		out->class = VERIFY_SEGMENT;
-		out->kind = OBJECT_WAL_PARTIAL;
-		break;
-	case WAL_NAME_BACKUP_HISTORY:
-		out->class = VERIFY_HISTORY;
-		out->kind = OBJECT_BACKUP_HISTORY;
-		break;
-	case WAL_NAME_HISTORY:
-		out->class = VERIFY_HISTORY;
-		out->kind = OBJECT_TIMELINE_HISTORY;
-		break;
-	}
+	out->kind = wal_object_kind(&out->wal);
+	out->class = out->kind == OBJECT_WAL || out->kind == OBJECT_WAL_PARTIAL ? VERIFY_SEGMENT : VERIFY_HISTORY;
 }
 
 /* conflict/OBJECT/CONTENT-ID: what came for OBJECT; stored under this name, with the kind of that one */
 static void
 classify_conflict(const char *relative, struct verify_name *out)
 {
-	const char *object = relative + strlen("conflict/"), *slash = strrchr(object, '/');
 	struct verify_name other = {0};
 	char name[OBJECT_NAME_MAX];
+	uint8_t content_id[CONTENT_ID];
+	const char *suffix;
 
-	if (slash == NULL || (size_t)(slash - object) >= sizeof(name))
-		return;
-	memcpy(name, object, (size_t)(slash - object));
-	name[slash - object] = '\0';
-	if (!str_starts(name, "wal/"))
+	if (!conflict_name_parse(relative, name, content_id, &suffix) || !str_starts(name, "wal/"))
 		return;
 	classify_wal(name, &other);
 	if (other.class == VERIFY_UNKNOWN)
 		return;
+	if (*suffix != '\0') {
+		out->class = VERIFY_DECISION;
+		out->kind = OBJECT_RECORD;
+		return;
+	}
 	*out = other;
 	out->class = VERIFY_CONFLICT;
 	memcpy(out->object, name, sizeof(name));
@@ -336,6 +323,20 @@ check_gap(struct verify_work *w, const struct verify_name *name, struct stored *
 	return open ? read_plain(w, name, s, &none, err) : object_frames_check(s->index, &s->input, err);
 }
 
+/* Of the conflict beside which it stands. */
+static int
+check_decision(struct verify_work *w, const char *relative, struct err *err)
+{
+	struct conflict_record record;
+	char object[OBJECT_NAME_MAX];
+	uint8_t content_id[CONTENT_ID];
+	const char *suffix;
+
+	if (!conflict_name_parse(relative, object, content_id, &suffix))
+		return err_set(err, ERR_BUG, 0, "'%s' is no decision", relative);
+	return conflict_read_record(&record, w->repo, object, content_id, suffix, err);
+}
+
 static int
 open_object(
     struct verify_work *w, const struct verify_object *o, const struct verify_name *name, struct stored **out, struct err *err)
@@ -365,6 +366,8 @@ check(struct verify_work *w, struct verify_object *o, const struct verify_name *
 		rc = check_manifest(w, name, s, err);
 	if (rc == 0 && (name->class == VERIFY_SEGMENT || name->class == VERIFY_HISTORY || name->class == VERIFY_CONFLICT))
 		rc = check_wal(w, name, s, read, open, err);
+	else if (rc == 0 && name->class == VERIFY_DECISION)
+		rc = check_decision(w, o->relative, err);
 	else if (rc == 0 && (name->class == VERIFY_GAP || name->class == VERIFY_QUARANTINE))
 		rc = check_gap(w, name, s, read, open, err);
 	else if (rc == 0 && read)
@@ -377,6 +380,26 @@ check(struct verify_work *w, struct verify_object *o, const struct verify_name *
 	w->result->bytes += read ? o->size : 0;
 	pthread_mutex_unlock(&w->lock);
 	return rc;
+}
+
+/* One that somebody decided about is no finding any more. */
+static void
+tell_conflict(struct verify_work *w, const struct verify_object *o, const struct verify_name *name)
+{
+	struct conflict_record record;
+	char object[OBJECT_NAME_MAX], why[DECISION_TEXT];
+	uint8_t content_id[CONTENT_ID];
+	const char *suffix;
+
+	if (conflict_name_parse(o->relative, object, content_id, &suffix) &&
+	    conflict_read_record(&record, w->repo, object, content_id, LAYOUT_RESOLVED, NULL) == 0) {
+		decision_describe(&record.decision, why);
+		verify_note(w, o->relative, "conflict", "", "other content came for %s; the first is kept %s", object, why);
+		return;
+	}
+	verify_find(w, o->relative, "conflict",
+	    "find out which server wrote it: pgcairn conflict show; two clusters archive to one place?",
+	    "other content came for %s, which was taken", name->object);
 }
 
 void
@@ -397,9 +420,7 @@ verify_object(struct verify_work *w, struct verify_object *o)
 	w->result->objects++;
 	pthread_mutex_unlock(&w->lock);
 	if (name.class == VERIFY_CONFLICT)
-		verify_find(w, o->relative, "conflict",
-		    "find out which server wrote it: pgcairn info; two clusters archive to one place?",
-		    "other content came for %s, which was taken", name.object);
+		tell_conflict(w, o, &name);
 	/* one that is gone was removed since the listing */
 	if (check(w, o, &name, &err) < 0 && err.kind != ERR_NOT_FOUND)
 		verify_find_err(w, o->relative, &err);

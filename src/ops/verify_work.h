@@ -24,6 +24,7 @@ enum verify_class {
 	VERIFY_PACK,
 	VERIFY_MANIFEST,
 	VERIFY_CONFLICT,
+	VERIFY_DECISION,   /* the record about a conflict */
 	VERIFY_GAP,        /* the record */
 	VERIFY_QUARANTINE, /* the bytes */
 };

@@ -65,11 +65,8 @@ read_fields(const uint8_t *p, struct control *c)
 	c->backup_end_required = p[168] != 0;
 	c->wal_level = (int32_t)le32_get(p + 172);
 	c->wal_log_hints = p[176] != 0;
-	c->max_connections = (int32_t)le32_get(p + 180);
-	c->max_worker_processes = (int32_t)le32_get(p + 184);
-	c->max_wal_senders = (int32_t)le32_get(p + 188);
-	c->max_prepared_transactions = (int32_t)le32_get(p + 192);
-	c->max_locks_per_transaction = (int32_t)le32_get(p + 196);
+	for (size_t i = 0; i < SERVER_LIMITS; i++)
+		c->limits.v[i] = (int32_t)le32_get(p + 180 + 4 * i);
 	c->track_commit_timestamp = p[200] != 0;
 	c->block_size = le32_get(p + 216);
 	c->relation_segment_blocks = le32_get(p + 220);

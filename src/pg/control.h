@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "pg/limits.h"
 #include "pg/lsn.h"
 
 #define CONTROL_FILE_SIZE 8192
@@ -48,7 +49,7 @@ struct control {
 	int32_t wal_level; /* 0 minimal, 1 replica, 2 logical */
 	bool wal_log_hints;
 	/* a standby, and a restore that is to be read from, needs at least these */
-	int32_t max_connections, max_worker_processes, max_wal_senders, max_prepared_transactions, max_locks_per_transaction;
+	struct server_limits limits;
 	bool track_commit_timestamp;
 
 	uint32_t block_size;

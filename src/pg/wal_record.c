@@ -144,7 +144,10 @@ describe_xlog(const uint8_t *rec, size_t have, int major, struct wal_record_info
 			describe_level(d, len, 20, out);
 		break;
 	case 0x60: /* change of parameters: five limits, then the level */
-		describe_level(d, len, 20, out);
+		describe_level(d, len, 4 * SERVER_LIMITS, out);
+		out->has_limits = len >= 4 * SERVER_LIMITS;
+		for (size_t i = 0; out->has_limits && i < SERVER_LIMITS; i++)
+			out->limits.v[i] = (int32_t)le32_get(d + 4 * i);
 		break;
 	case 0xE0:
 		describe_level(d, len, 0, out);

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pg/limits.h"
 #include "pg/lsn.h"
 
 #define WAL_RECORD_HEADER 24
@@ -44,6 +45,8 @@ struct wal_record_info {
 	char name[WAL_POINT_NAME_MAX]; /* restore points; always ends in a NUL */
 	lsn_t overwritten;             /* WAL_RECORD_OVERWRITE: start of the record that was given up */
 	int32_t wal_level;             /* WAL_RECORD_LEVEL: 0 is minimal */
+	bool has_limits;               /* the server was started with these */
+	struct server_limits limits;
 };
 
 /*

@@ -56,6 +56,8 @@ wal_summary_add(struct wal_summary *s, const struct wal_record_info *r)
 		break;
 	case WAL_RECORD_LEVEL:
 		s->wal_level_minimal |= r->wal_level == 0;
+		s->has_limits |= r->has_limits;
+		server_limits_raise(&s->limits, &r->limits);
 		break;
 	case WAL_RECORD_OVERWRITE:
 	case WAL_RECORD_OTHER:

@@ -78,6 +78,8 @@ struct wal_summary {
 	uint64_t point_count;
 	struct wal_point points[WAL_POINTS_KEPT]; /* the first min(point_count, WAL_POINTS_KEPT) */
 	bool wal_level_minimal;                   /* a record says so: nothing can be recovered across this */
+	bool has_limits;                          /* the server was started with other limits than before: */
+	struct server_limits limits;              /* the largest of each */
 };
 
 /* Count one more record in; also for a record that only a join could complete. */

@@ -24,14 +24,14 @@ name_caller(char out[DECISION_BY_MAX])
 static const char *
 complaint(const char *reason)
 {
-	JSON_AUTO json_t *utf8 = json_string(reason);
+	int rc = json_check_utf8(reason, strlen(reason), NULL);
 
 	if (reason[strspn(reason, " ")] == '\0')
 		return "is empty";
 	if (strlen(reason) >= DECISION_REASON_MAX)
 		return "is too long: 511 bytes are kept";
-	if (utf8 == NULL)
-		return "is not UTF-8";
+	if (rc < 0)
+		return rc == ERR_NOMEM ? "cannot be looked at: out of memory" : "is not UTF-8";
 	for (const char *p = reason; *p != '\0'; p++)
 		if ((*p > 0 && *p < ' ') || *p == 127)
 			return "is not one line of text";

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "repo/decision.h"
 #include "repo/repository.h"
 #include "repo/stored.h"
 
@@ -217,6 +218,27 @@ repository_found_cluster(struct repository *r, const struct cluster_founding *f,
 }
 
 int
+repository_settle_records(struct repository *r, struct err *err)
+{
+	const struct {
+		const char *folder;
+		size_t n;
+	} records[] = {{"recipients", 1}, {"lineage", r->n_lineage}, {"signers", r->n_signer_records}};
+	int rc = store_settle(r->store, LAYOUT_MARKER, err);
+
+	for (size_t i = 0; i < ARRAY_LEN(records); i++) {
+		for (size_t k = 0; rc == 0 && k < records[i].n; k++) {
+			char name[OBJECT_NAME_MAX];
+
+			rc = layout_record(name, records[i].folder, (unsigned)k, err);
+			if (rc == 0)
+				rc = repository_settle(r, name, err);
+		}
+	}
+	return rc < 0 ? err_wrap(err, "repository '%s'", r->name) : 0;
+}
+
+int
 repository_enrol_signer(
     struct repository *r, const uint8_t key[KEY_BYTES], const char *name, const struct signing_key *by, struct err *err)
 {
@@ -231,7 +253,23 @@ repository_enrol_signer(
 		return err_hint(err, "run it on a host whose key is; pgcairn info lists them");
 	}
 	if (repository_knows_signer(r, key))
-		return 0;
+		return repository_settle_records(r, err);
 	rc = layout_record(relative, "signers", (unsigned)r->n_signer_records, err);
+	return rc < 0 ? rc : repository_put_record(r, relative, OBJECT_RECORD, o, by, err);
+}
+
+int
+repository_append_lineage(struct repository *r, unsigned number, const struct lineage_entry *e, const struct decision *d,
+    const struct signing_key *by, struct err *err)
+{
+	JSON_AUTO json_t *o = lineage_record(e);
+	char relative[OBJECT_NAME_MAX];
+	int rc;
+
+	if (o == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a lineage record");
+	rc = decision_encode(d, o, err);
+	if (rc == 0)
+		rc = layout_record(relative, "lineage", number, err);
 	return rc < 0 ? rc : repository_put_record(r, relative, OBJECT_RECORD, o, by, err);
 }

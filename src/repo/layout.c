@@ -93,12 +93,19 @@ layout_gap(char out[OBJECT_NAME_MAX], uint64_t sysid, const struct wal_name *nam
 }
 
 int
-layout_conflict(char out[OBJECT_NAME_MAX], const char *relative, const uint8_t content_id[CONTENT_ID], struct err *err)
+layout_conflict_record(
+    char out[OBJECT_NAME_MAX], const char *relative, const uint8_t content_id[CONTENT_ID], const char *suffix, struct err *err)
 {
 	char hex[2 * CONTENT_ID + 1];
 
 	str_to_hex(hex, content_id, CONTENT_ID);
-	return fit(out, OBJECT_NAME_MAX, err, "conflict/%s/%s", relative, hex);
+	return fit(out, OBJECT_NAME_MAX, err, "conflict/%s/%s%s", relative, hex, suffix);
+}
+
+int
+layout_conflict(char out[OBJECT_NAME_MAX], const char *relative, const uint8_t content_id[CONTENT_ID], struct err *err)
+{
+	return layout_conflict_record(out, relative, content_id, "", err);
 }
 
 bool

@@ -30,6 +30,12 @@ int layout_gap(char out[OBJECT_NAME_MAX], uint64_t sysid, const struct wal_name 
 #define LAYOUT_GAP_RECORD "record"
 int layout_conflict(char out[OBJECT_NAME_MAX], const char *relative, const uint8_t content_id[CONTENT_ID], struct err *err);
 
+/* What was decided about it, beside it: suffix is one of the two. */
+int layout_conflict_record(
+    char out[OBJECT_NAME_MAX], const char *relative, const uint8_t content_id[CONTENT_ID], const char *suffix, struct err *err);
+#define LAYOUT_RESOLVED ".resolved"
+#define LAYOUT_RELEASED ".released"
+
 /* 1 to 63 of [A-Za-z0-9._-], not beginning with '.' or '-': cluster names and backup labels. */
 bool layout_name_valid(const char *name);
 

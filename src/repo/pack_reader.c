@@ -84,14 +84,12 @@ need_pack(struct pack_reader *p, uint32_t pack, size_t repository, struct stored
 	return rc;
 }
 
-int
-pack_reader_frame(
-    struct pack_reader *p, uint32_t pack, uint32_t frame, uint8_t *stored, uint8_t *plain, size_t *len, struct err *err)
+static int
+read_frames(struct pack_reader *p, uint32_t pack, uint32_t frame, uint32_t n, uint8_t *stored, uint8_t *plain, size_t *len,
+    struct err *err)
 {
 	int rc = err_set(err, ERR_CORRUPT, 0, "pack %u is in no repository", pack);
 
-	if (pack >= p->head->n_packs)
-		return err_set(err, ERR_CORRUPT, 0, "the manifest names a pack that it does not pin");
 	for (size_t i = 0; rc < 0 && i < p->n_repositories; i++) {
 		struct stored *s;
 
@@ -100,12 +98,32 @@ pack_reader_frame(
 		rc = need_pack(p, pack, i, &s, err);
 		if (rc < 0)
 			continue;
-		rc = object_frame_read(
-		    s->index, &s->input, s->object_key != NULL ? s->object_key->bytes : NULL, frame, stored, plain, err);
+		rc = object_frames_read(
+		    s->index, &s->input, s->object_key != NULL ? s->object_key->bytes : NULL, frame, n, stored, plain, err);
 		if (rc == 0)
-			*len = object_frame_plain(s->index, frame);
+			*len = (size_t)(n - 1) * OBJECT_FRAME + object_frame_plain(s->index, frame + n - 1);
 		else
 			err_wrap(err, "object '%s' in repository '%s'", s->key, p->repositories[i]->name);
+	}
+	return rc;
+}
+
+int
+pack_reader_frames(struct pack_reader *p, uint32_t pack, uint32_t frame, uint32_t n, uint8_t *stored, uint8_t *plain,
+    size_t *len, struct err *err)
+{
+	int rc;
+
+	if (pack >= p->head->n_packs)
+		return err_set(err, ERR_CORRUPT, 0, "the manifest names a pack that it does not pin");
+	rc = read_frames(p, pack, frame, n, stored, plain, len, err);
+	if (rc == 0 || n == 1)
+		return rc;
+	/* no repository has all of them whole: one may have what another lacks */
+	rc = 0;
+	for (uint32_t i = 0; rc == 0 && i < n; i++) {
+		rc = read_frames(p, pack, frame + i, 1, stored, plain + (size_t)i * OBJECT_FRAME, len, err);
+		*len += (size_t)i * OBJECT_FRAME;
 	}
 	return rc;
 }

@@ -1,6 +1,6 @@
 /*
- * Frames of a backup's packs, from whichever repository has them whole. A pack is believed only when its object digest is the
- * one that the manifest pins. Thread-safe; what was opened stays open (an index of some 14 kB a pack) until free.
+ * Frames of a backup's packs, each from whichever repository has it whole. A pack is believed only when its object digest is
+ * the one that the manifest pins. Thread-safe; what was opened stays open (an index of some 14 kB a pack) until free.
  */
 #ifndef PGCAIRN_REPO_PACK_READER_H
 #define PGCAIRN_REPO_PACK_READER_H
@@ -21,8 +21,11 @@ scope_pack_reader(struct pack_reader **p)
 }
 #define PACK_READER_AUTO SCOPE(scope_pack_reader)
 
-/* Frame of a pack into plain (OBJECT_FRAME bytes of room); stored is scratch of OBJECT_FRAME_STORED_MAX bytes. */
-int pack_reader_frame(
-    struct pack_reader *p, uint32_t pack, uint32_t frame, uint8_t *stored, uint8_t *plain, size_t *len, struct err *err);
+/*
+ * n frames of a pack, up to OBJECT_HASH_LANES: frame + k into plain + k * OBJECT_FRAME; *len: bytes of all of them. stored is
+ * scratch of n times OBJECT_FRAME_STORED_MAX bytes.
+ */
+int pack_reader_frames(struct pack_reader *p, uint32_t pack, uint32_t frame, uint32_t n, uint8_t *stored, uint8_t *plain,
+    size_t *len, struct err *err);
 
 #endif

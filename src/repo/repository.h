@@ -99,9 +99,20 @@ struct cluster_founding {
 /* r->cluster is the id then. ERR_REFUSED when another founding was begun there and not completed. */
 int repository_found_cluster(struct repository *r, const struct cluster_founding *f, struct err *err);
 
+/* Make the marker and the cluster's records durable: whoever wrote them may have been killed before they were. */
+int repository_settle_records(struct repository *r, struct err *err);
+
 /* Enrol another signer, signed by one that is enrolled. */
 int repository_enrol_signer(
     struct repository *r, const uint8_t key[KEY_BYTES], const char *name, const struct signing_key *by, struct err *err);
+
+/*
+ * Another system of the cluster, after a pg_upgrade: lineage record number, which is the number of those that are there.
+ * ERR_EXISTS when another host was faster.
+ */
+struct decision;
+int repository_append_lineage(struct repository *r, unsigned number, const struct lineage_entry *e, const struct decision *d,
+    const struct signing_key *by, struct err *err);
 
 /* Proof that two hosts have the same comparison key, without showing it. */
 void comparison_check(uint8_t out[OBJECT_DIGEST], const uint8_t key[COMPARISON_KEY]);

@@ -141,6 +141,14 @@ stored_read(struct stored *s, struct worker_pool *pool, int (*each)(const void *
 }
 
 int
+stored_scatter(struct stored *s, struct worker_pool *pool, object_put *put, void *arg, struct err *err)
+{
+	int rc = object_scatter(s->index, &s->input, key_of(s), pool, put, arg, err);
+
+	return rc < 0 ? err_wrap(err, "object '%s' in repository '%s'", s->key, s->repo->name) : 0;
+}
+
+int
 stored_check(struct stored *s, struct err *err)
 {
 	int rc = object_frames_check(s->index, &s->input, err);

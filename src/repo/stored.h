@@ -45,6 +45,9 @@ int stored_sealed(struct stored *s, json_t **out, struct err *err);
 int stored_read(struct stored *s, struct worker_pool *pool,
     int (*each)(const void *data, size_t len, void *arg, struct err *err), void *arg, struct err *err);
 
+/* All plain bytes, each piece with its offset, in no order and from several threads. */
+int stored_scatter(struct stored *s, struct worker_pool *pool, object_put *put, void *arg, struct err *err);
+
 /* Reads all stored frames and checks their digests, which takes no key. */
 int stored_check(struct stored *s, struct err *err);
 

@@ -61,6 +61,7 @@ describe(struct wal_link *l, const struct wal_summary *s)
 	l->may_hold_any_xid = s->xid_unknown;
 	l->verified = s->verified;
 	l->wal_level_minimal = s->wal_level_minimal;
+	l->limits = s->limits;
 	/* the kind of record stands in its header; where that is not whole, or is a transaction's or the log's own, look closer
 	 */
 	l->spills = s->tail.start != 0 && (s->tail.kept < WAL_RECORD_HEADER || s->tail.bytes[17] == WAL_RMGR_XACT ||

@@ -23,6 +23,7 @@ struct wal_link {
 	bool may_hold_any_xid; /* a prepared transaction whose number is not in the summary */
 	bool spills;           /* ends in a record that may be a commit and that only both segments together tell */
 	bool verified, wal_level_minimal;
+	struct server_limits limits; /* a server was started with, the largest of each; 0: with no others than before */
 };
 
 struct wal_chain {

@@ -167,6 +167,11 @@ publish(struct writer *w, struct fanout *f, struct open_epoch *e, const struct e
 		rc = known ? repository_stat(t->repo, name, &st, &one) : ERR_NOT_FOUND;
 		if (rc == 0)
 			continue;
+		/* nobody can read what is stored under the key without these, and init may have been killed over them */
+		if (rc == ERR_NOT_FOUND && !known && repository_settle_records(t->repo, &one) < 0) {
+			fanout_fail(f, i, &one);
+			continue;
+		}
 		if (rc == ERR_NOT_FOUND)
 			rc = repository_put_record(t->repo, name, OBJECT_EPOCH_KEY, e->record, &w->signing, &one);
 		if (rc == ERR_EXISTS) /* an earlier process put it and died before it could say so */

@@ -3,6 +3,20 @@
 #include <inttypes.h>
 
 #include "base/str.h"
+#include "codec/object.h"
+
+uint8_t
+wal_object_kind(const struct wal_name *name)
+{
+	static const uint8_t kinds[] = {
+	    [WAL_NAME_SEGMENT] = OBJECT_WAL,
+	    [WAL_NAME_PARTIAL] = OBJECT_WAL_PARTIAL,
+	    [WAL_NAME_BACKUP_HISTORY] = OBJECT_BACKUP_HISTORY,
+	    [WAL_NAME_HISTORY] = OBJECT_TIMELINE_HISTORY,
+	};
+
+	return kinds[name->kind];
+}
 
 /* Collects failures of jansson's setters, which all mean the same: memory is out. */
 struct maker {
@@ -82,6 +96,16 @@ put_times(struct maker *m, const struct wal_summary *s)
 		put(m, "xid_unknown", json_true());
 }
 
+static json_t *
+limits_json(const struct server_limits *l)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < SERVER_LIMITS; i++)
+		json_array_append_new(list, json_integer(l->v[i]));
+	return list;
+}
+
 static void
 put_summary(struct maker *m, const struct wal_summary *s)
 {
@@ -112,6 +136,8 @@ put_summary(struct maker *m, const struct wal_summary *s)
 	put(m, "restore_points", json_integer((json_int_t)s->point_count));
 	if (s->wal_level_minimal)
 		put(m, "wal_level_minimal", json_true());
+	if (s->has_limits)
+		put(m, "limits", limits_json(&s->limits));
 }
 
 static json_t *
@@ -313,6 +339,24 @@ take_times(struct taker *t, struct wal_summary *s)
 	s->xid_unknown = flag(t, "xid_unknown");
 }
 
+/* Objects that were written before there was such a member do not have it. */
+static void
+take_limits(struct taker *t, struct wal_summary *s)
+{
+	const json_t *list = json_object_get(t->o, "limits");
+
+	if (t->rc < 0 || list == NULL)
+		return;
+	s->has_limits = true;
+	for (size_t i = 0; i < SERVER_LIMITS; i++) {
+		const json_t *v = json_array_get(list, i);
+
+		if (t->rc == 0 && (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > INT32_MAX))
+			t->rc = err_set(t->err, ERR_CORRUPT, 0, "member 'limits' is not a list of %d numbers", SERVER_LIMITS);
+		s->limits.v[i] = (int32_t)json_integer_value(v);
+	}
+}
+
 static int
 take_points(struct wal_summary *s, const json_t *sealed, struct err *err)
 {
@@ -372,6 +416,7 @@ wal_object_decode(struct wal_summary *s, const json_t *clear, const json_t *seal
 	take_times(&t, s);
 	s->point_count = number(&t, "restore_points", INT64_MAX);
 	s->wal_level_minimal = flag(&t, "wal_level_minimal");
+	take_limits(&t, s);
 	if (t.rc == 0 && sealed != NULL)
 		t.rc = take_points(s, sealed, err);
 	return t.rc;

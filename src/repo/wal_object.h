@@ -10,6 +10,9 @@
 #include "codec/content_id.h"
 #include "pg/wal_summary.h"
 
+/* The kind of object (enum object_kind) that a file of WAL is stored as. */
+uint8_t wal_object_kind(const struct wal_name *name);
+
 /* summary NULL for history files: then the clear part has content id and size alone. */
 int wal_object_encode(const struct wal_summary *summary, const uint8_t content_id[CONTENT_ID], uint64_t size,
     const char *file_name, struct buf *clear, struct buf *sealed, struct err *err);

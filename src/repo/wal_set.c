@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "repo/stored.h"
+#include "repo/wal_object.h"
 
 void
 wal_set_free(struct wal_set *s)
@@ -117,20 +118,28 @@ keep_bytes(const void *data, size_t len, void *arg, struct err *err)
 	return buf_append(arg, data, len, err);
 }
 
-/* History files are signed and never change, so the first repository that has one speaks for all. */
+/* History files are signed and never change, so the first repository that has one speaks for all, unless another has other
+ * content. */
 static int
 read_history(struct listing *l, const struct wal_name *name, struct wal_set_timeline *t, struct err *err)
 {
 	STORED_AUTO struct stored *s = NULL;
 	char relative[OBJECT_NAME_MAX];
+	uint8_t content_id[CONTENT_ID];
 	int rc;
 
-	if (t->known)
-		return 0;
 	buf_reset(&l->history);
 	rc = layout_wal(relative, l->set->sysid, name, err);
 	if (rc == 0)
 		rc = stored_open(&s, l->repo, relative, OBJECT_TIMELINE_HISTORY, err);
+	if (rc == 0)
+		rc = wal_object_content_id(s->clear, content_id, err);
+	if (rc == 0 && t->known && t->timeline > 1) {
+		t->disputed |= memcmp(content_id, t->content_id, CONTENT_ID) != 0;
+		return 0;
+	}
+	if (rc == 0)
+		memcpy(t->content_id, content_id, CONTENT_ID);
 	if (rc == 0)
 		rc = stored_read(s, NULL, keep_bytes, &l->history, err);
 	if (rc == 0)

@@ -5,6 +5,7 @@
 #ifndef PGCAIRN_REPO_WAL_SET_H
 #define PGCAIRN_REPO_WAL_SET_H
 
+#include "codec/content_id.h"
 #include "pg/timeline.h"
 #include "repo/gap.h"
 
@@ -17,8 +18,10 @@ struct wal_set_segment {
 
 struct wal_set_timeline {
 	timeline_t timeline;
-	bool known; /* its history is there, or it is the first */
+	bool known;    /* its history is there, or it is the first */
+	bool disputed; /* repositories hold different histories: two servers took its number */
 	struct timeline_history history;
+	uint8_t content_id[CONTENT_ID];   /* of that history */
 	struct wal_set_segment *segments; /* in order */
 	size_t n, cap;
 };

@@ -34,6 +34,7 @@ struct file_store {
 	struct file_options options; /* fixed once the store is open */
 	bool proc;                   /* /proc is there, which linking an unnamed file needs */
 
+	bool swept; /* once was enough; under lock as well */
 	/* directories whose own names this handle has fsynced, all the way up */
 	pthread_mutex_t lock;
 	ino_t settled[FILE_SETTLED_MAX];

@@ -10,15 +10,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <sys/file.h>
 
-#include "base/clock.h"
 #include "base/fs.h"
 
 #define OBJECT_MODE 0640
 #define DIR_MODE 0750
-#define WRITEBACK_CHUNK (UINT64_C(8) << 20) /* handed to the disk while the rest is still being encoded */
+/* Where another host's lock cannot be seen, a backup's manifest may not have grown for hours; a day is for all. */
+#define LITTER_AGE_MS (INT64_C(24) * 3600 * 1000)
+#define WRITEBACK_CHUNK (UINT64_C(1) << 20) /* handed to the disk while the rest is still being encoded */
 
 struct file_sink {
 	struct sink base;
@@ -172,36 +171,34 @@ put_free(struct sink *sink)
 	free(f);
 }
 
-/* Create tmp/<random> under a lock. A sweep may come between create and lock; then the name is given up for another. */
 static int
 create_named(struct file_sink *f, struct err *err)
 {
-	for (int try = 0; try < 10; try++) {
-		uint64_t random;
-		struct stat st;
-		int locked;
+	f->fd = fs_temporary_create(f->tmp_dir, "", OBJECT_MODE, f->tmp, sizeof(f->tmp));
+	if (f->fd >= 0)
+		return 0;
+	f->tmp[0] = '\0'; /* not ours to remove */
+	if (errno == EEXIST)
+		return err_set(err, ERR_RETRY, 0, "no name was free for a temporary of '%s' in %s", f->key, f->s->url);
+	return file_error(f->s, errno, "create a temporary for", f->key, err);
+}
 
-		clock_random(&random, sizeof(random));
-		(void)snprintf(f->tmp, sizeof(f->tmp), "%016" PRIx64, random);
-		f->fd = openat(f->tmp_dir, f->tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, OBJECT_MODE);
-		if (f->fd < 0) {
-			int e = errno;
+/*
+ * The first temporary that a handle has to name takes away what killed writers left: where all are named, an archive command
+ * that is killed at its time limit leaves one at every try. Best effort, and what fails now is done by the next.
+ */
+static void
+sweep_once(struct file_store *s)
+{
+	unsigned removed;
+	bool mine;
 
-			f->tmp[0] = '\0'; /* not ours to remove */
-			if (e == EEXIST)
-				continue;
-			return file_error(f->s, e, "create a temporary for", f->key, err);
-		}
-		locked = flock(f->fd, LOCK_EX | LOCK_NB);
-		/* where flock is not known the sweep cannot lock either, and leaves everything alone */
-		if ((locked == 0 || errno != EWOULDBLOCK) && fstat(f->fd, &st) == 0 && st.st_nlink > 0)
-			return 0;
-		(void)unlinkat(f->tmp_dir, f->tmp, 0);
-		(void)close(f->fd);
-		f->fd = -1;
-		f->tmp[0] = '\0';
-	}
-	return err_set(err, ERR_RETRY, 0, "no name was free for a temporary of '%s' in %s", f->key, f->s->url);
+	pthread_mutex_lock(&s->lock);
+	mine = !s->swept;
+	s->swept = true;
+	pthread_mutex_unlock(&s->lock);
+	if (mine)
+		(void)store_file_sweep(&s->base, LITTER_AGE_MS, &removed, NULL);
 }
 
 /* The error of a file system or kernel that has no unnamed files. */
@@ -233,6 +230,7 @@ create_temporary(struct file_sink *f, struct err *err)
 	}
 	if (f->tmp_dir < 0)
 		return file_error(s, errno, "open the directory", FILE_TMP_DIR, err);
+	sweep_once(s);
 	return create_named(f, err);
 }
 

@@ -1,14 +1,19 @@
 #!/bin/sh
-# The benchmarks, on data made for the occasion: sh tests/bench/run.sh primitives > tables.md
-# Needs PostgreSQL's server programs (PG_BINDIR, else the newest below /usr/lib/postgresql) and about 2 GB in TMPDIR, which
-# should lie on the disk that repositories would lie on. Run as root, the server runs as user postgres.
+# The benchmarks, on data made for the occasion; the tables are written to standard output as Markdown.
+#
+#   sh tests/bench/run.sh race         against pgBackRest, on a cluster of 2 GB: about ten minutes, 12 GB in TMPDIR
+#   sh tests/bench/run.sh primitives   what the single steps cost: about five minutes, 2 GB in TMPDIR
+#
+# Needs PostgreSQL's server programs (PG_BINDIR, else the newest below /usr/lib/postgresql), and the race pgbackrest and
+# python3. TMPDIR should lie on the disk that repositories would lie on. Run as root, servers and contestants run as user
+# postgres, and the race also measures with an empty page cache.
 set -eu
 LC_ALL=C
 export LC_ALL
 source_root=$(cd "$(dirname "$0")/../.." && pwd)
 
 usage() {
-	echo "usage: sh tests/bench/run.sh primitives" >&2
+	echo "usage: sh tests/bench/run.sh race|primitives" >&2
 	exit 2
 }
 
@@ -26,9 +31,11 @@ as_server() {
 }
 
 clean() {
-	if [ -f "$work/pg/postmaster.pid" ]; then
-		as_server "$bindir/pg_ctl" -D "$work/pg" -m immediate -w stop >/dev/null 2>&1 || true
-	fi
+	for data in "$work"/pg*; do
+		if [ -f "$data/postmaster.pid" ]; then
+			as_server "$bindir/pg_ctl" -D "$data" -m immediate -w stop >/dev/null 2>&1 || true
+		fi
+	done
 	rm -rf "$work"
 }
 
@@ -120,12 +127,34 @@ print_disk() {
 	rm -f "$work/out"
 }
 
-run_primitives() {
-	if ! meson setup "$work/build" "$source_root" -Dbuildtype=release -Dtests=true >"$work/build.log" 2>&1 ||
+build() { # tests
+	if ! meson setup "$work/build" "$source_root" -Dbuildtype=release -Dtests="$1" >"$work/build.log" 2>&1 ||
 		! ninja -C "$work/build" >>"$work/build.log" 2>&1; then
 		cat "$work/build.log" >&2
 		die "the build failed"
 	fi
+}
+
+run_race() {
+	command -v pgbackrest >/dev/null || die "no pgbackrest; hint: apt-get install --no-install-recommends pgbackrest"
+	build false
+	cc -O2 -o "$work/timer" "$source_root/tests/bench/timer.c"
+	mkdir "$work/bin"
+	for name in pgcairn archive_command/pgcairn-wal-archive restore_command/pgcairn-wal-restore; do
+		cp "$work/build/$name" "$work/bin"
+	done
+	print_machine
+	echo "| PostgreSQL | $("$bindir/postgres" --version) |"
+	echo "| peer | $(pgbackrest version) |"
+	echo
+	PYTHONDONTWRITEBYTECODE=1 python3 "$source_root/tests/bench/race.py" "$work" "$bindir" "$work/bin" "$work/timer" || {
+		tail -n 20 "$work/race.log" >&2
+		die "the race was broken off"
+	}
+}
+
+run_primitives() {
+	build true
 	make_data
 	bench=$work/build/tests/bench
 	print_machine
@@ -146,7 +175,7 @@ run_primitives() {
 bindir=${PG_BINDIR:-$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)}
 [ -x "$bindir/initdb" ] || die "no initdb in '$bindir'; set PG_BINDIR"
 case $1 in
-primitives) ;;
+race | primitives) ;;
 *) usage ;;
 esac
 work=$(mktemp -d "${TMPDIR:-/tmp}/pgcairn-bench.XXXXXX")
@@ -155,4 +184,4 @@ trap 'exit 1' HUP INT TERM
 chmod 755 "$work"
 mkdir "$work/archive"
 [ "$(id -u)" != 0 ] || chown postgres "$work" "$work/archive"
-run_primitives
+"run_$1"

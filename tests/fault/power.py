@@ -76,7 +76,7 @@ class Bench:
                 try:
                     check()
                 except AssertionError as error:
-                    log = "\n".join(mount.log)
+                    log = "\n".join([line for line in mount.log if " write " not in line][-200:])
                     raise type(error)(f"in world {world.name} after {mount.hit or 'the end'}: {error}\n{log}") from error
         mount.drop()
 

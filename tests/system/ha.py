@@ -128,6 +128,11 @@ def promote(cluster):
     cluster.wait_promoted()
 
 
+def timeline(cluster):
+    """Of what the server writes now; pg_control hears of it with the next checkpoint."""
+    return int(cluster.value("SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"), 16)
+
+
 def away(site, repository):
     top = site.repositories[repository]
     top.rename(top.with_name(f"{repository}.away"))

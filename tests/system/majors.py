@@ -9,6 +9,8 @@ scripts of the package never run.
 """
 
 import base64
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -67,20 +69,28 @@ def download(version, digest, into):
     return into / "build"
 
 
+@contextlib.contextmanager
+def only_one():
+    """Tests run in several processes: one fetches, the others wait and find it there."""
+    directory = os.open(cache(), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
+
+
 def pg_bin(major):
     """The bin directory of a major's build, which is fetched when it is not there. Safe to repeat and to run twice at once."""
     version, digest = BUILDS[major]
     place = cache() / f"postgres-{version}"
-    if not place.exists():
-        cache().mkdir(parents=True, exist_ok=True, mode=0o755)
-        with tempfile.TemporaryDirectory(prefix=f"{version}-", dir=cache()) as into:
-            build = download(version, digest, pathlib.Path(into))
-            build.chmod(0o755)
-            try:
+    cache().mkdir(parents=True, exist_ok=True, mode=0o755)
+    with only_one():
+        if not place.exists():
+            with tempfile.TemporaryDirectory(prefix=f"{version}-", dir=cache()) as into:
+                build = download(version, digest, pathlib.Path(into))
+                build.chmod(0o755)
                 build.rename(place)
-            except OSError:
-                if not place.exists():  # else somebody else was faster
-                    raise
     return place / "native/bin"
 
 

@@ -137,6 +137,25 @@ def test_a_promoted_standby_archives_a_partial_that_never_stands_for_the_whole(s
     site.pgcairn("verify", status={0, 3})
 
 
+def test_a_standby_is_restored_follows_the_archive_and_is_promoted(site, servers):
+    primary = site.cluster(pg_bin=servers)
+    primary.start()
+    site.pgcairn("init")
+    primary.sql("CREATE TABLE t AS SELECT 1 AS i")
+    site.json("backup", "--full")
+    standby = site.restore("--standby", directory="standby")
+    standby.configure(wal_retrieve_retry_interval="200ms")
+    standby.start()
+    primary.sql("INSERT INTO t VALUES (2)")
+    primary.archive_now()
+    wait_until(lambda: standby.value("SELECT count(*) FROM t") == 2, "the standby to follow")
+    primary.stop()
+    standby.pg_ctl("promote", "-w")
+    standby.wait_promoted()
+    assert standby.sql("SELECT i FROM t ORDER BY i") == [(1,), (2,)]
+    assert standby.archive_now().startswith("00000002")
+
+
 def test_a_page_with_a_bad_checksum_is_named_and_the_backup_kept(site, major, servers):
     """18 checks pages without being asked for it at initdb."""
     source = site.cluster(pg_bin=servers, checksums=major < 18)

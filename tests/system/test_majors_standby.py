@@ -51,7 +51,7 @@ def test_it_waits_for_the_primary_to_archive_its_wal_and_is_restored_to_the_late
 
 def test_a_promotion_in_its_middle_makes_no_backup(site, pair, runtime):
     _, standby = pair
-    process = runtime.popen(site.command("pgcairn", "backup", "--full", "--max-rate", "1MB"))
+    process = runtime.popen(site.command("pgcairn", "backup", "--full", "--max-rate", "4MB"))
     wait_until(lambda: standby.sql("SELECT 1 FROM pg_stat_progress_basebackup WHERE phase = 'streaming database files'"),
                "the backup to stream")
     standby.pg_ctl("promote", "-w")

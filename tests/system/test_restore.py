@@ -163,6 +163,16 @@ def test_init_refuses_a_repository_where_it_would_be_lost_with_the_data(site, pl
         site.write_config()
         site.pgcairn("init", status={1, 2, 4})
         assert not (bad / "pgcairn.json").exists()
+    cluster.stop()
+    wal = place / "wal"  # pg_wal as a link to a disk of its own
+    (cluster.data / "pg_wal").rename(wal)
+    (cluster.data / "pg_wal").symlink_to(wal)
+    cluster.start()
+    for bad in (wal / "backups", wal):
+        site.repositories["local"] = bad
+        site.write_config()
+        assert "pg_wal" in site.pgcairn("init", status=4).stderr
+        assert not (bad / "pgcairn.json").exists()
 
 
 def test_init_makes_no_second_key_and_prints_none(shared):

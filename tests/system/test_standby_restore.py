@@ -133,6 +133,8 @@ def test_the_newest_timeline_without_a_backup_on_its_path_is_refused_with_the_wa
     site.json("backup")
     for old in site.objects("clusters/main/backup/*/manifest-*")[:1]:
         old.unlink()
+    plain = site.json("restore", "--pgdata", site.directory / "plain", "--dry-run")
+    assert plain["timeline"] == 1, "a timeline that forked before the backup was followed"
     said = site.refuse_restore("--standby")
     assert "timeline 2 is the newest" in said and "take a backup" in said
 

@@ -181,7 +181,7 @@ def stops_as_planned(past, runtime, *args):
     pytest.param(6, False, 4, True, id="one behind the jump, which recovery does not reach"),
     pytest.param(5, False, 14, True, id="one in the future of others"),
     pytest.param(5, True, 5, True, id="its very moment, left out", marks=pytest.mark.slow),
-    pytest.param(14, True, 14, True, id="the very last moment, left out"),
+    pytest.param(14, True, 14, True, id="the very last moment, left out", marks=pytest.mark.slow),
     pytest.param(4, True, 4, True, id="the jump itself, left out", marks=pytest.mark.slow),
     pytest.param(8, True, 4, True, id="a later one, left out", marks=pytest.mark.slow),
 ])
@@ -220,7 +220,8 @@ def test_a_time_before_the_backup_began_is_refused_although_the_clock_was_there_
 
 
 @pytest.mark.parametrize("which, exclusive", [
-    (8, True), (9, False), ("aborted", False),
+    (8, True), (9, False),
+    pytest.param("aborted", False, marks=pytest.mark.slow),
     pytest.param(8, False, marks=pytest.mark.slow),
     pytest.param(9, True, marks=pytest.mark.slow),
     pytest.param(11, False, marks=pytest.mark.slow),
@@ -263,6 +264,31 @@ def test_a_place_between_records_stops_at_the_next_one(past, runtime, exclusive)
 
 
 # Names
+
+
+@pytest.mark.slow
+def test_a_name_that_was_given_before_the_newest_backup_too_is_reached_from_the_older_one(site, runtime):
+    source = site.cluster()
+    source.start()
+    site.pgcairn("init")
+    source.sql("CREATE TABLE t (id int)")
+    older = site.json("backup", "--full")["label"]
+    for row in (1, 2):
+        source.sql("INSERT INTO t VALUES (%s)", row)
+        source.sql("SELECT pg_create_restore_point('mark')")
+        newer = site.json("backup", "--full")["label"] if row == 1 else newer
+    source.archive_now()
+    source.stop()
+    plan = site.json("find", "--name", "mark")
+    assert plan["label"] == newer and "name_again_lsn" not in plan
+    assert lsn(plan["name_before_lsn"]) < lsn(plan["stop_lsn"])
+    assert plan["name_before_lsn"] in site.pgcairn("find", "--name", "mark").stdout
+    for label, held in ((None, [1, 2]), (older, [1])):
+        cluster = site.restore("--target-name", "mark", *(("--backup", label) if label else ()), directory=f"mark-{len(held)}")
+        cluster.start()
+        cluster.wait_paused()
+        assert cluster.value(ROWS) == held
+        runtime.clear(cluster.directory)
 
 
 def test_a_name_that_was_given_twice_stops_at_the_first_and_says_so(past, runtime):

@@ -39,11 +39,11 @@ fields_are_those_that_pg_controldata_prints(void **state)
 		expect_lsn(t, "Backup end location:", c.backup_end_lsn);
 		assert_string_equal(told(t, "wal_level setting:", v, sizeof(v)), c.wal_level == 0 ? "minimal" : "replica");
 		assert_true(c.full_page_writes && !c.wal_log_hints && !c.track_commit_timestamp && !c.backup_end_required);
-		expect_number(t, "max_connections setting:", (uint64_t)c.max_connections);
-		expect_number(t, "max_worker_processes setting:", (uint64_t)c.max_worker_processes);
-		expect_number(t, "max_wal_senders setting:", (uint64_t)c.max_wal_senders);
-		expect_number(t, "max_prepared_xacts setting:", (uint64_t)c.max_prepared_transactions);
-		expect_number(t, "max_locks_per_xact setting:", (uint64_t)c.max_locks_per_transaction);
+		expect_number(t, "max_connections setting:", (uint64_t)c.limits.v[0]);
+		expect_number(t, "max_worker_processes setting:", (uint64_t)c.limits.v[1]);
+		expect_number(t, "max_wal_senders setting:", (uint64_t)c.limits.v[2]);
+		expect_number(t, "max_prepared_xacts setting:", (uint64_t)c.limits.v[3]);
+		expect_number(t, "max_locks_per_xact setting:", (uint64_t)c.limits.v[4]);
 		expect_number(t, "Database block size:", c.block_size);
 		expect_number(t, "Blocks per segment of large relation:", c.relation_segment_blocks);
 		expect_number(t, "WAL block size:", c.wal_page_size);

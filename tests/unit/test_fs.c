@@ -137,6 +137,28 @@ a_write_that_fails_leaves_the_old_state(void **state)
 }
 
 static void
+what_a_killed_writer_left_goes_with_the_next_file_and_what_is_being_written_stays(void **state)
+{
+	char living[32];
+	FD_AUTO int fd = fs_temporary_create(AT_FDCWD, ".pgcairn-", 0600, living, sizeof(living));
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(mkfifo(".pgcairn-fifo", 0600), 0); /* nobody's file, and opening it must not wait */
+	assert_int_equal(close(open(".pgcairn-dead", O_WRONLY | O_CREAT | O_EXCL, 0600)), 0);
+	make("other", "x");
+	assert_int_equal(access(".pgcairn-dead", F_OK), -1);
+	assert_int_equal(access(living, F_OK), 0);
+	assert_int_equal(access(".pgcairn-fifo", F_OK), 0);
+	expect_file("other", "x");
+	(void)close(fd);
+	fd = -1;
+	fs_tidy("absent/file");
+	fs_tidy("file");
+	assert_int_equal(access(living, F_OK), -1);
+}
+
+static void
 moving_to_a_taken_name_is_refused_both_ways(void **state)
 {
 	(void)state;
@@ -356,6 +378,25 @@ reads_and_writes_at_a_place_take_all(void **state)
 	assert_int_equal(fs_read_upto(-1, data, 1, &got, "f", NULL), ERR_IO);
 }
 
+static void
+what_is_there_can_be_settled(void **state)
+{
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(fs_make_dirs("a/b", 0700, &err), 0);
+	make("a/b/file", "x");
+	assert_int_equal(symlink("a/b/file", "link"), 0);
+	assert_int_equal(symlink("a/b/absent", "nowhere"), 0);
+	assert_int_equal(fs_settle("a/b/file", &err), 0);
+	assert_int_equal(fs_settle("a/b/", &err), 0);
+	assert_int_equal(fs_settle("link", &err), 0);
+	assert_int_equal(fs_settle("/", &err), 0);
+	assert_int_equal(fs_settle("a/b/absent", &err), ERR_NOT_FOUND);
+	assert_int_equal(fs_settle("nowhere", &err), ERR_NOT_FOUND);
+	assert_non_null(strstr(err.msg, "absent"));
+}
+
 int
 main(void)
 {
@@ -364,6 +405,7 @@ main(void)
 	    CASE(a_file_is_read_whole_or_not_at_all),
 	    CASE(create_only_never_replaces),
 	    CASE(a_write_that_fails_leaves_the_old_state),
+	    CASE(what_a_killed_writer_left_goes_with_the_next_file_and_what_is_being_written_stays),
 	    CASE(moving_to_a_taken_name_is_refused_both_ways),
 	    CASE(directories_are_made_on_the_way),
 	    CASE(a_real_path_has_no_links_left),
@@ -373,6 +415,7 @@ main(void)
 	    CASE(a_listing_is_sorted_and_its_caller_can_end_it),
 	    CASE(a_secret_that_others_may_use_is_refused),
 	    CASE(reads_and_writes_at_a_place_take_all),
+	    CASE(what_is_there_can_be_settled),
 	};
 #undef CASE
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,8 +40,8 @@ pg_control_is_what_the_server_says_of_it(void **state)
 		expect_number(t, "wal_block_size", c.wal_page_size);
 		expect_number(t, "bytes_per_wal_segment", c.wal_segment_size);
 		expect_number(t, "data_page_checksum_version", c.data_checksum_version);
-		assert_true(c.track_commit_timestamp && !c.wal_log_hints && c.wal_level == 1 && c.max_connections == 100);
-		assert_int_equal(c.max_prepared_transactions, 5);
+		assert_true(c.track_commit_timestamp && !c.wal_log_hints && c.wal_level == 1 && c.limits.v[0] == 100);
+		assert_int_equal(c.limits.v[3], 5);
 		for (size_t at = 0; at < 288; at += 7) {
 			data[at] ^= 4;
 			assert_true(control_parse(&c, data, len, &err) < 0);

@@ -1,4 +1,7 @@
 /* Reading through an input that fails, ends early, lies, or takes its memory back. */
+#include <limits.h>
+#include <stdatomic.h>
+
 #include "check.h"
 #include "memory.h"
 
@@ -169,6 +172,85 @@ the_reader_stops_where_its_caller_does(void **state)
 	made_free(&m);
 }
 
+/* A place for scattered bytes; it says no from the piece with this number on. */
+struct place {
+	uint8_t *bytes;
+	atomic_uint pieces;
+	unsigned at;
+};
+
+static int
+put_piece(const void *data, size_t len, uint64_t offset, void *arg, struct err *err)
+{
+	struct place *p = arg;
+
+	if (atomic_fetch_add(&p->pieces, 1) >= p->at)
+		return err_set(err, ERR_NOSPACE, 0, "full");
+	memcpy(p->bytes + offset, data, len);
+	return 0;
+}
+
+static void
+scattered_pieces_come_all_and_checked_or_fail(void **state)
+{
+	static const size_t lengths[] = {1, OBJECT_FRAME, 3 * OBJECT_FRAME + 5, 4 * OBJECT_FRAME, 17 * OBJECT_FRAME + 1};
+	struct worker_pool *pool = NULL;
+	struct err err = {0};
+
+	(void)state;
+	must(worker_pool_new(&pool, 3, &err), &err);
+	for (size_t i = 0; i < 2 * ARRAY_LEN(lengths); i++) {
+		struct worker_pool *with = i % 2 != 0 ? pool : NULL;
+		struct made m = make(lengths[i / 2], "{}");
+		struct object_input in = memory_input(&m.b);
+		OBJECT_INDEX_AUTO struct object_index *x = NULL;
+		FREE_AUTO uint8_t *bytes = calloc(1, lengths[i / 2]);
+		struct place p = {.bytes = bytes, .at = UINT_MAX};
+
+		must(object_index_read(&x, &in, &err), &err);
+		must(object_scatter(x, &in, key, with, put_piece, &p, &err), &err);
+		assert_int_equal(p.pieces, x->lengths.frames);
+		assert_memory_equal(bytes, m.plain, lengths[i / 2]);
+		for (uint32_t k = 0; k < x->lengths.frames; k++) {
+			m.b.data[x->frames[k].offset] ^= 1;
+			must_fail(object_scatter(x, &in, key, with, put_piece, &p, &err), ERR_CORRUPT, &err, "a bad frame");
+			m.b.data[x->frames[k].offset] ^= 1;
+			p = (struct place){.bytes = bytes, .at = k};
+			must_fail(object_scatter(x, &in, key, with, put_piece, &p, &err), ERR_NOSPACE, &err, "no room");
+			p = (struct place){.bytes = bytes, .at = UINT_MAX};
+		}
+		made_free(&m);
+	}
+	worker_pool_free(pool);
+}
+
+static void
+frames_are_read_together_within_the_object_only(void **state)
+{
+	static const struct {
+		uint32_t i, n;
+		int want;
+	} rows[] = {{0, 4, 0}, {1, 4, 0}, {4, 1, 0}, {2, 3, 0}, {2, 4, ERR_CORRUPT}, {5, 1, ERR_CORRUPT},
+	    {UINT32_MAX, 2, ERR_CORRUPT}, {0, 5, ERR_BUG}, {0, UINT32_MAX, ERR_BUG}};
+	FREE_AUTO uint8_t *stored = malloc(4 * OBJECT_FRAME_STORED_MAX), *plain = malloc(4 * OBJECT_FRAME);
+	struct made m = make(4 * OBJECT_FRAME + 9, "{}");
+	struct object_input in = memory_input(&m.b);
+	OBJECT_INDEX_AUTO struct object_index *x = NULL;
+	struct err err = {0};
+
+	(void)state;
+	must(object_index_read(&x, &in, &err), &err);
+	for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
+		int rc = object_frames_read(x, &in, key, rows[r].i, rows[r].n, stored, plain, &err);
+
+		assert_int_equal(rc, rows[r].want);
+		for (uint32_t k = 0; rc == 0 && k < rows[r].n; k++)
+			assert_memory_equal(plain + (size_t)k * OBJECT_FRAME, m.plain + (size_t)(rows[r].i + k) * OBJECT_FRAME,
+			    object_frame_plain(x, rows[r].i + k));
+	}
+	made_free(&m);
+}
+
 /* Parts larger than the first tail are fetched with a second request. */
 static void
 a_large_clear_part_is_read_whole(void **state)
@@ -198,6 +280,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(errors_of_the_input_pass_through),
+	    cmocka_unit_test(scattered_pieces_come_all_and_checked_or_fail),
+	    cmocka_unit_test(frames_are_read_together_within_the_object_only),
 	    cmocka_unit_test(short_answers_are_corruption),
 	    cmocka_unit_test(a_size_that_is_not_true_is_refused),
 	    cmocka_unit_test(an_index_outlives_the_bytes_that_it_was_read_from),

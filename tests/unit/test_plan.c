@@ -11,9 +11,9 @@ static const char *const on_two[] = {
 
 /* A backup that begins with segment first and is consistent a little behind it. */
 static void
-put_backup(struct world *w, const char *label, timeline_t timeline, uint64_t first)
+put_backup_of(struct world *w, uint64_t sysid, const char *label, timeline_t timeline, uint64_t first)
 {
-	struct manifest_head head = {.sysid = w->sysid,
+	struct manifest_head head = {.sysid = sysid,
 	    .major = 15,
 	    .server_version = 150020,
 	    .segment_size = 1 << 20,
@@ -41,6 +41,29 @@ put_backup(struct world *w, const char *label, timeline_t timeline, uint64_t fir
 	must(manifest_head_encode(&head, &clear, &err), &err);
 	must(buf_append(&sealed, "{}", 2, &err), &err);
 	must(object_writer_finish(o.object, &clear, &sealed, NULL, &err), &err);
+}
+
+static void
+put_backup(struct world *w, const char *label, timeline_t timeline, uint64_t first)
+{
+	put_backup_of(w, w->sysid, label, timeline, first);
+}
+
+/* A pg_upgrade: another system goes on under the cluster's name. */
+static void
+put_lineage(struct world *w, uint64_t sysid)
+{
+	WRITER_AUTO struct writer *writer = world_writer(w);
+	FANOUT_AUTO struct fanout *f = world_fanout(w, writer);
+	WRITER_OBJECT_AUTO struct writer_object o = {0};
+	BUF_AUTO struct buf clear = {0};
+	struct err err = {0};
+
+	must(buf_printf(&clear, &err, "{\"system_identifier\":\"%llu\",\"major\":16,\"segment_size\":1048576}",
+		 (unsigned long long)sysid),
+	    &err);
+	must(writer_start(writer, f, &o, OBJECT_RECORD, "lineage/0001", NULL, NULL, NULL, &err), &err);
+	must(object_writer_finish(o.object, &clear, NULL, NULL, &err), &err);
 }
 
 static int
@@ -117,6 +140,29 @@ the_newest_backup_that_reaches_the_target_is_taken(void **state)
 		assert_int_equal(p->backup_mask, 3);
 		assert_int_equal(p->path.timeline, 1);
 		assert_true(plan_segments(p) >= 1 && plan_segments(p) <= p->chain->n);
+	}
+}
+
+static void
+the_end_of_the_backup_is_that_of_the_newest_system(void **state)
+{
+	static const enum target_kind kinds[] = {TARGET_IMMEDIATE, TARGET_LATEST};
+	struct world *w = *state;
+	struct err err;
+
+	/* the old system's backups lie further on, and on a timeline that the new one does not have */
+	world_archive_all(w, on_two, ARRAY_LEN(on_two));
+	put_backup(w, "old", 2, 0x14);
+	put_lineage(w, w->sysid + 1);
+	put_backup_of(w, w->sysid + 1, "upgraded", 1, 2);
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		PLAN_AUTO struct plan *p = NULL, *chosen = NULL;
+
+		must_fail(
+		    make(w, &(struct plan_options){.target.kind = kinds[i]}, &p, &err), ERR_REFUSED, &err, "no WAL of it");
+		assert_non_null(strstr(err.msg, "upgraded"));
+		must(make(w, &(struct plan_options){.target.kind = kinds[i], .label = "old"}, &chosen, &err), &err);
+		assert_string_equal(chosen->backup->label, "old");
 	}
 }
 
@@ -208,6 +254,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    CASE(the_newest_backup_that_reaches_the_target_is_taken),
 	    CASE(latest_follows_the_newest_timeline_that_holds_a_backup),
+	    CASE(the_end_of_the_backup_is_that_of_the_newest_system),
 	    CASE(a_repository_that_does_not_open_stops_the_plan_until_it_is_left_out),
 	    CASE(a_damaged_manifest_is_read_elsewhere_or_passed_over),
 	    CASE(missing_wal_is_told_before_anything_is_touched),

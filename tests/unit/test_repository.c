@@ -7,6 +7,7 @@
 
 #include "base/fs.h"
 #include "base/str.h"
+#include "repo/decision.h"
 #include "repo/stored.h"
 
 static int
@@ -157,6 +158,46 @@ a_record_by_a_stranger_is_refused(void **state)
 	must_fail(repository_enrol_signer(r, seed, "x", &stranger, &err), ERR_AUTH, &err, "enrol");
 	must(repository_put_record(r, "signers/0001", OBJECT_RECORD, o, &stranger, &err), &err);
 	must_fail(open_again(w, &err), ERR_AUTH, &err, "read");
+	signing_key_free(&stranger);
+}
+
+static void
+a_lineage_grows_by_a_record_and_a_number_is_taken_once(void **state)
+{
+	struct world *w = *state;
+	REPOSITORY_AUTO struct repository *r = world_repository(w, "a"), *again = NULL;
+	const struct lineage_entry next = {.sysid = 7, .segment_size = 1 << 20, .major = 16};
+	WRITER_AUTO struct writer *writer = world_writer(w);
+	struct decision d;
+	struct err err = {0};
+
+	must(decision_make(&d, "pg_upgrade", &err), &err);
+	assert_int_equal(r->n_lineage, 1);
+	assert_null(repository_lineage(r, 7));
+	must_fail(repository_append_lineage(r, 0, &next, &d, &writer->signing, &err), ERR_EXISTS, &err, "the first");
+	must(repository_append_lineage(r, 1, &next, &d, &writer->signing, &err), &err);
+	must_fail(repository_append_lineage(r, 1, &next, &d, &writer->signing, &err), ERR_EXISTS, &err, "two hosts at once");
+	again = world_repository(w, "a");
+	assert_int_equal(again->n_lineage, 2);
+	assert_int_equal(repository_lineage(again, 7)->major, 16);
+	assert_int_equal(again->lineage[0].sysid, w->sysid);
+}
+
+static void
+a_lineage_record_of_a_stranger_is_not_believed(void **state)
+{
+	struct world *w = *state;
+	REPOSITORY_AUTO struct repository *r = world_repository(w, "a");
+	const struct lineage_entry next = {.sysid = 7, .segment_size = 1 << 20, .major = 16};
+	struct signing_key stranger = {.secret = secret_new()};
+	struct decision d;
+	struct err err = {0};
+
+	assert_non_null(stranger.secret);
+	crypto_sign_keypair(stranger.public_key, stranger.secret->bytes);
+	must(decision_make(&d, "pg_upgrade", &err), &err);
+	must(repository_append_lineage(r, 1, &next, &d, &stranger, &err), &err);
+	must_fail(open_again(w, &err), ERR_AUTH, &err, "a lineage of a stranger");
 	signing_key_free(&stranger);
 }
 
@@ -345,6 +386,8 @@ main(void)
 	    CASE(another_founder_than_the_pinned_one_is_refused),
 	    CASE(damaged_or_missing_records_are_never_passed_over),
 	    CASE(a_record_by_a_stranger_is_refused),
+	    CASE(a_lineage_grows_by_a_record_and_a_number_is_taken_once),
+	    CASE(a_lineage_record_of_a_stranger_is_not_believed),
 	    CASE(an_enrolled_signer_is_known_afterwards_and_once),
 	    CASE(a_cluster_is_founded_once),
 	    CASE(a_killed_founding_is_done_again),

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/mount.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "base/fs.h"
@@ -220,6 +221,32 @@ a_dead_writers_temporary_is_swept_and_a_living_ones_is_not(void **state)
 }
 
 static void
+the_first_named_temporary_takes_away_what_is_older_than_a_day(void **state)
+{
+	struct bench *b = *state;
+	struct place named = b->place;
+	STORE_AUTO struct store *s = NULL;
+	FREE_AUTO char *old = bench_path(b, "tmp/00000000deadbeef"), *young = bench_path(b, "tmp/00000000deadbee0");
+	const struct timespec then[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = time(NULL) - 25 * 3600}};
+	struct err err = {0};
+
+	bench_put(b->s, "a/unnamed");
+	named.options.mode = FILE_MODE_LINK;
+	bench_must(place_again(&named.factory, &s, &err), &err);
+	bench_put(s, "a/first");
+	assert_int_equal(close(open(old, O_WRONLY | O_CREAT | O_EXCL, 0600)), 0);
+	assert_int_equal(close(open(young, O_WRONLY | O_CREAT | O_EXCL, 0600)), 0);
+	assert_int_equal(utimensat(AT_FDCWD, old, then, 0), 0);
+	bench_put(s, "a/second"); /* once a handle is enough */
+	assert_int_equal(access(old, F_OK), 0);
+	store_close(STEAL(s));
+	bench_must(place_again(&named.factory, &s, &err), &err);
+	bench_put(s, "a/third");
+	assert_int_equal(access(old, F_OK), -1);
+	assert_int_equal(access(young, F_OK), 0);
+}
+
+static void
 an_object_whose_writer_died_before_unlink_survives_the_sweep(void **state)
 {
 	struct bench *b = *state;
@@ -302,6 +329,7 @@ own_cases(struct place *p)
 	    BENCH_CASE(without_inodes_left_nothing_is_visible, p),
 	    BENCH_CASE(a_read_only_remount_refuses_and_leaves_nothing, p),
 	    BENCH_CASE(a_dead_writers_temporary_is_swept_and_a_living_ones_is_not, p),
+	    BENCH_CASE(the_first_named_temporary_takes_away_what_is_older_than_a_day, p),
 	    BENCH_CASE(an_object_whose_writer_died_before_unlink_survives_the_sweep, p),
 	    BENCH_CASE(a_swept_temporary_fails_its_put_and_is_no_miss, p),
 	    BENCH_CASE(only_directories_have_an_url_here, p),

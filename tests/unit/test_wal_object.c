@@ -60,6 +60,8 @@ a_summary_of_real_wal_comes_back(void **state)
 		assert_int_equal(back.head.crc0, s.head.crc0);
 		assert_int_equal(back.head.end, s.head.end);
 		assert_memory_equal(&back.tail, &s.tail, sizeof(s.tail));
+		assert_int_equal(back.has_limits, s.has_limits);
+		assert_memory_equal(&back.limits, &s.limits, sizeof(s.limits));
 		for (uint64_t k = 0; k < s.point_count; k++)
 			assert_string_equal(back.points[k].name, s.points[k].name);
 		must(wal_object_decode(&back, clear, NULL, &err), &err);
@@ -68,12 +70,27 @@ a_summary_of_real_wal_comes_back(void **state)
 	}
 }
 
+static void
+limits_of_a_server_come_back(void **state)
+{
+	JSON_AUTO json_t *clear = NULL, *sealed = NULL;
+	struct wal_summary s = {.start = 1 << 20, .has_limits = true, .limits = {{100, 8, 10, 0, 64}}}, back;
+	struct err err = {0};
+
+	(void)state;
+	encode(&s, &clear, &sealed);
+	must(wal_object_decode(&back, clear, sealed, &err), &err);
+	assert_true(back.has_limits);
+	assert_memory_equal(&back.limits, &s.limits, sizeof(s.limits));
+}
+
 /* Nothing that a user wrote stands in the part that a store's operator reads. */
 static void
 names_of_restore_points_are_sealed(void **state)
 {
 	JSON_AUTO json_t *clear = NULL, *sealed = NULL;
-	FREE_AUTO char *text = NULL;
+	BUF_AUTO struct buf written = {0};
+	const char *text;
 	struct wal_summary s = {.start = 1 << 20, .point_count = 2}, back;
 	struct err err = {0};
 
@@ -83,7 +100,8 @@ names_of_restore_points_are_sealed(void **state)
 	s.head = (struct wal_head){.expected = 40, .len = 40, .kept = 16};
 	memset(s.head.bytes, 0xcd, 16);
 	encode(&s, &clear, &sealed);
-	text = json_dumps(clear, JSON_COMPACT);
+	must(json_write(clear, &written, &err), &err);
+	text = buf_text(&written);
 	assert_null(strstr(text, "secret"));
 	assert_null(strstr(text, "cdcdcd"));
 	assert_null(strstr(text, "000000010000000000000009"));
@@ -128,6 +146,12 @@ parts_that_are_not_so_are_refused(void **state)
 	    {"head", "{\"length\":1,\"crc0\":1}", false},
 	    {"head", "\"x\"", false},
 	    {"tail", "[]", false},
+	    {"limits", "1", false},
+	    {"limits", "null", false},
+	    {"limits", "[1,2,3,4]", false},
+	    {"limits", "[1,2,3,4,-5]", false},
+	    {"limits", "[1,2,3,4,2147483648]", false},
+	    {"limits", "[1,2,3,4,\"5\"]", false},
 	    {"head", "\"zz\"", true},
 	    {"head", "\"0000000000000000000000000000000000\"", true},
 	    {"restore_points", "[{\"name\":\"a\"},{\"name\":\"b\"}]", true},
@@ -162,6 +186,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_summary_of_real_wal_comes_back),
 	    cmocka_unit_test(names_of_restore_points_are_sealed),
+	    cmocka_unit_test(limits_of_a_server_come_back),
 	    cmocka_unit_test(parts_that_are_not_so_are_refused),
 	};
 

@@ -220,11 +220,13 @@ wal_level_minimal_is_flagged(void **state)
 	(void)state;
 	assert_int_equal(fixture_walk(&opt, data, len, len, &s, NULL), 0);
 	assert_true(s.wal_level_minimal);
+	/* the record that says so says the limits too: those with which the server was started */
+	assert_true(s.has_limits && s.limits.v[0] > 0 && s.limits.v[1] > 0 && s.limits.v[2] == 0 && s.limits.v[4] > 0);
 	free(data);
 	opt = fixture_options(DENSE, WAL_COMPLETE);
 	data = fixture(DENSE, &len);
 	assert_int_equal(fixture_walk(&opt, data, len, len, &s, NULL), 0);
-	assert_false(s.wal_level_minimal);
+	assert_false(s.wal_level_minimal || s.has_limits);
 	free(data);
 }
 

@@ -1,0 +1,77 @@
+"""Small sites for the sweeps, put back between two runs, and what must hold after every fault."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import time
+
+from harness import Cluster, Site
+
+PIECES = ("repository", "state", "keys", "run")
+FAILED = set(range(1, 126))
+KILLED = {137}
+DAYS_AGO = 2 * 86400
+
+
+def with_segments(runtime, place, count=2, **options):
+    """An initialized site and closed segments of its stopped cluster that are not archived yet."""
+    raw = runtime.make_directory(place / "raw")
+    cluster = Cluster.create(runtime, place / "source", archive_mode="on", archive_command=f"cp %p {raw}/%f")
+    cluster.start()
+    site = Site(runtime, place / "site", **options)
+    site.use(cluster)
+    site.pgcairn("init")
+    site.segments = []
+    for _ in range(count):
+        cluster.sql("SELECT pg_logical_emit_message(false, 'x', repeat('x', 300000))")
+        site.segments.append(raw / cluster.archive_now())
+    cluster.stop()
+    take_picture(site)
+    return site
+
+
+def take_picture(site):
+    for name in PIECES:
+        picture = site.directory / f"{name}.picture"
+        shutil.rmtree(picture, ignore_errors=True)
+        site.runtime.run(["cp", "-a", site.directory / name, picture])
+
+
+def put_back(site):
+    """Repositories, state and keys as they were in the picture."""
+    for name in PIECES:
+        shutil.rmtree(site.directory / name, ignore_errors=True)
+    site.runtime.run(["sh", "-c", 'for p; do cp -a "$p.picture" "$p"; done', "sh", *PIECES], cwd=site.directory)
+
+
+def litter(site):
+    """What no object, no key and no state of the site is."""
+    found = []
+    for top, _, names in os.walk(site.directory):
+        if ".picture" in top:
+            continue
+        in_tmp = pathlib.Path(top).name == "tmp"
+        found += [pathlib.Path(top) / n for n in names if in_tmp or n.startswith(".pgcairn-") or n.endswith(".pgcairn")]
+    return found
+
+
+def grow_old(paths):
+    then = time.time() - DAYS_AGO
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):  # a server's archiver may be at work
+            os.utime(path, (then, then))
+
+
+def no_conflict(site):
+    for repository in site.repositories.values():
+        assert not any(repository.glob("clusters/*/conflict/**/*"))
+
+
+def fetched_from_each(site, segment):
+    """The segment comes back whole, from every repository alone."""
+    target = site.directory / "fetched"
+    for name in site.repositories:
+        site.fetch(segment.name, target, options=("--repository", name))
+        assert target.read_bytes() == segment.read_bytes()
+        target.unlink()
