@@ -917,19 +917,21 @@ def make_tablespaces(backup, pgdata, places):
 INCLUDE = re.compile(rb"\s*(include|include_dir)\s*=?\s*'?([^'\s#][^'\n]*?)'?\s*(?:#.*)?", re.IGNORECASE)
 
 
-def make_included(path):
-    """What a configuration file includes and is in no line: empty directories, files that set nothing."""
-    with open(path, "rb") as file:
+def make_included(top, path):
+    """What a configuration file below top includes and is in no line: empty directories, files that set nothing."""
+    with open(path, "rb") as file, about(os.fsdecode(path)):
         for line in iter(lambda: file.readline(2048), b""):
             match = INCLUDE.fullmatch(line.strip())
-            if match and match[2].startswith(b"/"):
-                warn(f"{os.fsdecode(path)} still names {os.fsdecode(match[2])} of the original: point it below pgcairn.config")
-            elif match:
-                included = os.path.join(os.path.dirname(path), match[2])
-                os.makedirs(included if match[1].lower() == b"include_dir" else os.path.dirname(included), exist_ok=True)
-                if not os.path.exists(included):
-                    warn(f"{os.fsdecode(included)} set nothing, and is made empty")
-                    os.close(os.open(included, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            if not match:
+                continue
+            included = os.path.normpath(os.path.join(os.path.dirname(path), match[2]))
+            if not included.startswith(top + b"/"):
+                warn(f"{os.fsdecode(path)} still names {os.fsdecode(match[2])} of the original: point it below {os.fsdecode(top)}")
+                continue
+            os.makedirs(included if match[1].lower() == b"include_dir" else os.path.dirname(included), exist_ok=True)
+            if not os.path.exists(included):
+                warn(f"{os.fsdecode(included)} set nothing, and is made empty")
+                os.close(os.open(included, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def restore(backup, pgdata, tablespaces, conf):
@@ -950,7 +952,7 @@ def restore(backup, pgdata, tablespaces, conf):
                 os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
             write_file(target, line, backup.contents(line))
     for path in backup.configs:
-        make_included(os.path.join(pgdata, path))
+        make_included(os.path.join(pgdata, b"pgcairn.config"), os.path.join(pgdata, path))
     for name, data in ((b"postgresql.auto.conf", conf.encode()), (b"recovery.signal", b""), (b"tablespace_map", tablespace_map)):
         if data or name == b"recovery.signal":
             with open(os.open(os.path.join(pgdata, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as file:
