@@ -1,6 +1,6 @@
 /*
- * For LD_PRELOAD: the allocation number $STARVE_NTH of a process answers that memory is out, and a line in $STARVE_LOG says that
- * there was one. What is allocated before main counts too; a child goes on with its parent's number. Only for tests.
+ * For LD_PRELOAD: the allocation number $STARVE_NTH of a process answers that memory is out, and a line in $STARVE_LOG says
+ * that there was one. What is allocated before main counts too; a child goes on with its parent's number. Only for tests.
  */
 #include <errno.h>
 #include <fcntl.h>
