@@ -30,6 +30,11 @@ struct slot {
 	uint8_t stored[OBJECT_FRAME_STORED_MAX];
 };
 
+struct object_slots {
+	size_t n;
+	struct slot *list[]; /* NULL: not needed yet */
+};
+
 struct object_writer {
 	struct sink *next;
 	struct worker_pool *pool;
@@ -40,6 +45,7 @@ struct object_writer {
 	struct buf table;
 	size_t n_slots, fill, oldest; /* fill: the slot that takes bytes; oldest: the one that leaves next */
 	struct slot **slots;
+	struct object_slots *own; /* NULL: they are borrowed */
 	pthread_mutex_t lock;
 	pthread_cond_t some_digested;
 	size_t n_due; /* sealed, and nobody makes their digests yet */
@@ -113,13 +119,39 @@ need_digest(struct object_writer *w, const struct slot *s)
 }
 
 /* One is being filled, one is on each thread, and as many more as a digest is made of. */
-static int
-make_slots(struct object_writer *w, struct err *err)
+int
+object_slots_new(struct object_slots **out, const struct worker_pool *pool, struct err *err)
 {
-	w->n_slots = w->pool != NULL ? (size_t)worker_pool_threads(w->pool) + 1 + OBJECT_HASH_LANES : 1;
-	w->slots = calloc(w->n_slots, sizeof(struct slot *));
-	if (w->slots == NULL)
+	size_t n = pool != NULL ? (size_t)worker_pool_threads(pool) + 1 + OBJECT_HASH_LANES : 1;
+	struct object_slots *all = calloc(1, sizeof(*all) + n * sizeof(all->list[0]));
+
+	if (all == NULL)
 		return err_set(err, ERR_NOMEM, 0, "out of memory for an object");
+	all->n = n;
+	*out = all;
+	return 0;
+}
+
+void
+object_slots_free(struct object_slots *all)
+{
+	for (size_t i = 0; all != NULL && i < all->n; i++) {
+		if (all->list[i] != NULL)
+			object_codec_state_free(all->list[i]->codec_state);
+		free(all->list[i]);
+	}
+	free(all);
+}
+
+static int
+take_slots(struct object_writer *w, struct object_slots *lent, struct err *err)
+{
+	int rc = lent != NULL ? 0 : object_slots_new(&w->own, w->pool, err);
+
+	if (rc < 0)
+		return rc;
+	w->slots = lent != NULL ? lent->list : w->own->list;
+	w->n_slots = lent != NULL ? lent->n : w->own->n;
 	return 0;
 }
 
@@ -144,7 +176,7 @@ object_writer_new(struct object_writer **out, const struct object_spec *spec, st
 		return err_set(err, ERR_BUG, 0, "an object with a key and no cipher, or the other way round");
 	rc = object_header_encode(&spec->header, header, &len, err);
 	if (rc == 0)
-		rc = make_slots(w, err);
+		rc = take_slots(w, spec->slots, err);
 	if (rc == 0)
 		rc = sink_write(next, header, len, err);
 	if (rc < 0)
@@ -197,6 +229,7 @@ dispatch(struct object_writer *w, bool last, struct err *err)
 	s->context = w->context;
 	s->context.number = w->lengths.frames++;
 	s->context.last = last;
+	s->writer = w;
 	s->job.run = seal_slot;
 	s->busy = true;
 	s->digested = false;
@@ -215,7 +248,7 @@ dispatch(struct object_writer *w, bool last, struct err *err)
  * are cheaper than five hundred faults.
  */
 static struct slot *
-slot_new(struct object_writer *w)
+slot_new(const struct object_writer *w)
 {
 	struct slot *s;
 
@@ -230,7 +263,6 @@ slot_new(struct object_writer *w)
 		return NULL;
 	/* the rest is not cleared: a page that is never reached costs nothing */
 	memset(s, 0, offsetof(struct slot, plain));
-	s->writer = w;
 	return s;
 }
 
@@ -365,15 +397,15 @@ object_writer_free(struct object_writer *w)
 	if (w == NULL)
 		return;
 	/* all of them first: one thread may make the digest of another's frame */
-	for (size_t i = 0; w->slots != NULL && i < w->n_slots; i++)
+	for (size_t i = 0; i < w->n_slots; i++)
 		if (w->slots[i] != NULL && w->slots[i]->busy)
 			worker_wait(w->pool, &w->slots[i]->job);
-	for (size_t i = 0; w->slots != NULL && i < w->n_slots; i++) {
-		if (w->slots[i] != NULL)
-			object_codec_state_free(w->slots[i]->codec_state);
-		free(w->slots[i]);
-	}
-	free(w->slots);
+	for (size_t i = 0; i < w->n_slots; i++)
+		if (w->slots[i] != NULL) {
+			w->slots[i]->busy = false;
+			w->slots[i]->len = 0;
+		}
+	object_slots_free(w->own);
 	buf_free(&w->table);
 	sink_free(w->next);
 	pthread_cond_destroy(&w->some_digested);

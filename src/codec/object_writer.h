@@ -12,11 +12,20 @@
 
 struct object_writer;
 
+/*
+ * The buffers of a writer, for who writes one object after another: memory that is given back and taken again has to be cleared
+ * by the kernel each time. One writer at a time; pool is the one that the writers will have.
+ */
+struct object_slots;
+int object_slots_new(struct object_slots **out, const struct worker_pool *pool, struct err *err);
+void object_slots_free(struct object_slots *all); /* NULL is fine */
+
 struct object_spec {
 	struct object_header header; /* complete, with the sealed key where there is a cipher */
 	const uint8_t *key;          /* OBJECT_KEY bytes, borrowed until free; NULL without cipher */
 	const uint8_t *signing_key;  /* Ed25519 secret key, borrowed until free */
 	struct worker_pool *pool;    /* borrowed; NULL: frames are sealed by the caller's thread */
+	struct object_slots *slots;  /* borrowed; NULL: the writer has its own */
 };
 
 struct object_result {

@@ -8,7 +8,6 @@
 #include "pg/crc32c.h"
 
 #define CONTROL "global/pg_control"
-#define WRITEBACK_PIECE (256 << 10) /* smaller ones are not worth a call */
 
 /* Frames that are read at once, the pieces in them, and room for their bytes. */
 struct frame_job {
@@ -77,7 +76,7 @@ write_piece(struct restore_files *f, struct restore_piece *p, const uint8_t *byt
 	rc = fs_pwrite_all(fd, bytes, p->length, p->file_offset, e->path, err);
 	/* only a hint: the disk begins while other pieces are still being decoded, and the fsync at the end finds little to do
 	 */
-	if (rc == 0 && p->length >= WRITEBACK_PIECE)
+	if (rc == 0)
 		(void)sync_file_range(fd, (off_t)p->file_offset, p->length, SYNC_FILE_RANGE_WRITE);
 	if (close(fd) < 0 && rc == 0)
 		rc = err_set(err, ERR_IO, errno, "close '%s'", e->path);

@@ -27,6 +27,10 @@ pack_writer_new(struct pack_writer **out, struct writer *w, struct fanout *f, co
 	if (p == NULL)
 		return err_set(err, ERR_NOMEM, 0, "out of memory for packs");
 	*p = (struct pack_writer){.writer = w, .fanout = f, .epoch = epoch, .label = label, .pool = pool};
+	if (object_slots_new(&p->object.slots, pool, err) < 0) {
+		free(p);
+		return ERR_NOMEM;
+	}
 	*out = p;
 	return 0;
 }
@@ -37,6 +41,7 @@ pack_writer_free(struct pack_writer *p)
 	if (p == NULL)
 		return;
 	writer_object_free(&p->object);
+	object_slots_free(p->object.slots);
 	free(p->packs);
 	free(p);
 }

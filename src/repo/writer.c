@@ -109,8 +109,10 @@ int
 writer_start(struct writer *w, struct fanout *f, struct writer_object *out, uint8_t kind, const char *relative,
     const struct epoch *epoch, const bool *skip, struct worker_pool *pool, struct err *err)
 {
-	struct object_spec spec = {
-	    .header = {.kind = kind, .codec = codec_for(w, kind)}, .signing_key = w->signing.secret->bytes, .pool = pool};
+	struct object_spec spec = {.header = {.kind = kind, .codec = codec_for(w, kind)},
+	    .signing_key = w->signing.secret->bytes,
+	    .pool = pool,
+	    .slots = out->slots};
 	SECRET_AUTO struct secret *key = NULL;
 	struct repository *first = fanout_first(f);
 	struct sink *sink = NULL;

@@ -64,6 +64,7 @@ int writer_new_epoch(struct writer *w, struct fanout *f, const char *scope, stru
 struct writer_object {
 	struct object_writer *object;
 	struct secret *key;
+	struct object_slots *slots; /* borrowed, set by the caller before the start; may be NULL */
 };
 int writer_start(struct writer *w, struct fanout *f, struct writer_object *out, uint8_t kind, const char *relative,
     const struct epoch *epoch, const bool *skip, struct worker_pool *pool, struct err *err);

@@ -88,7 +88,7 @@ class Site:
 
     def fill(self, scale, noise_mb):
         """Half of it compresses as pgbench's rows do, half of it not at all."""
-        self.pgbench("-i", "-s", scale, "-q", "postgres")
+        self.pgbench("-i", "-s", str(scale), "-q", "postgres")
         self.query("create extension pgcrypto")
         self.query("create table noise (id int, bytes bytea)")
         self.query("alter table noise alter bytes set storage external")

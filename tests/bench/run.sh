@@ -1,7 +1,8 @@
 #!/bin/sh
 # The benchmarks, on data made for the occasion; the tables are written to standard output as Markdown.
 #
-#   sh tests/bench/run.sh race         against pgBackRest, on a cluster of 2 GB: about ten minutes, 12 GB in TMPDIR
+#   sh tests/bench/run.sh race         against pgBackRest, on a cluster of 2 GB: about ten minutes, 16 GB in TMPDIR
+#   sh tests/bench/run.sh race small   shows in a minute that the race can be run; its figures say nothing
 #   sh tests/bench/run.sh primitives   what the single steps cost: about five minutes, 2 GB in TMPDIR
 #
 # Needs PostgreSQL's server programs (PG_BINDIR, else the newest below /usr/lib/postgresql), and the race pgbackrest and
@@ -13,7 +14,7 @@ export LC_ALL
 source_root=$(cd "$(dirname "$0")/../.." && pwd)
 
 usage() {
-	echo "usage: sh tests/bench/run.sh race|primitives" >&2
+	echo "usage: sh tests/bench/run.sh race [small] | primitives" >&2
 	exit 2
 }
 
@@ -135,7 +136,7 @@ build() { # tests
 	fi
 }
 
-run_race() {
+run_race() { # full|small
 	command -v pgbackrest >/dev/null || die "no pgbackrest; hint: apt-get install --no-install-recommends pgbackrest"
 	build false
 	cc -O2 -o "$work/timer" "$source_root/tests/bench/timer.c"
@@ -147,7 +148,7 @@ run_race() {
 	echo "| PostgreSQL | $("$bindir/postgres" --version) |"
 	echo "| peer | $(pgbackrest version) |"
 	echo
-	PYTHONDONTWRITEBYTECODE=1 python3 "$source_root/tests/bench/race.py" "$work" "$bindir" "$work/bin" "$work/timer" || {
+	PYTHONDONTWRITEBYTECODE=1 python3 "$source_root/tests/bench/race.py" "$1" "$work" "$bindir" "$work/bin" "$work/timer" || {
 		tail -n 20 "$work/race.log" >&2
 		die "the race was broken off"
 	}
@@ -170,18 +171,21 @@ run_primitives() {
 	(cd "$bench" && ./bench-startup $programs)
 }
 
-[ $# -eq 1 ] || usage
+[ $# -ge 1 ] || usage
+what=$1
+size=full
+case "$*" in
+race | primitives) ;;
+"race small") size=small ;;
+*) usage ;;
+esac
 # shellcheck disable=SC2012  # names without surprises
 bindir=${PG_BINDIR:-$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)}
 [ -x "$bindir/initdb" ] || die "no initdb in '$bindir'; set PG_BINDIR"
-case $1 in
-race | primitives) ;;
-*) usage ;;
-esac
 work=$(mktemp -d "${TMPDIR:-/tmp}/pgcairn-bench.XXXXXX")
 trap clean EXIT
 trap 'exit 1' HUP INT TERM
 chmod 755 "$work"
 mkdir "$work/archive"
 [ "$(id -u)" != 0 ] || chown postgres "$work" "$work/archive"
-"run_$1"
+"run_$what" "$size"

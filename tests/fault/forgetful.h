@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
@@ -62,6 +63,13 @@ struct world {
 	uint64_t random; /* not 0 */
 };
 
+/* As the top of forgetful.c explains them; 0 and NULL: not asked for. */
+struct options {
+	uint64_t worlds, seed, cut_at, kill_at;
+	const char *only, *deaf_to;
+	bool deaf_files, deaf_directories, no_unnamed, no_links;
+};
+
 /* A new node that no name leads to; mode has its type. The program ends when memory is out. */
 struct node *disk_node(struct disk *d, mode_t mode, uid_t uid, gid_t gid);
 
@@ -93,6 +101,9 @@ bool disk_forget_only(struct disk *d, const char *name);
 
 /* Write what one world has into a new real directory. */
 void disk_write_world(struct disk *d, struct world world, const char *path);
+
+/* Serve the disk at the mount point until SIGTERM. -1 when it cannot be mounted; libfuse has said why. */
+int forgetful_serve(struct disk *disk, const struct options *o, FILE *log, const char *mountpoint);
 
 /* Prints to standard error and exits with 1. */
 _Noreturn void die(const char *what, const char *path);

@@ -40,9 +40,12 @@ def two(request, runtime):
     yield from module_bench(request, runtime, "two-repositories", repositories=("near", "far"))
 
 
-def sweep(bench, step, act, option="cut_at", **options):
+THIRDS = pytest.mark.parametrize("start", (1, 2, 3))  # every operation is hit by one of three tests
+
+
+def sweep(bench, start, step, act, option="cut_at", **options):
     """Do it again and again, each time with another operation spoiled; (mount, what act gave) for each."""
-    for number in itertools.count(1, step):
+    for number in itertools.count(start, step):
         with bench.mounted(**{option: number}, **options) as mount:
             result = act()
         yield mount, result
@@ -66,9 +69,9 @@ def test_all_kinds_one_after_the_other_are_there_after_a_power_cut(bench):
     bench.found_in_every_world(mount, lambda: bench.holds(files, files))
 
 
-def cuts_at_many_moments(bench, files, step, worlds, **options):
+def cuts_at_many_moments(bench, files, worlds, start=1, step=3, **options):
     cut = 0
-    for mount, acknowledged in sweep(bench, step, lambda: bench.attempt(*files), worlds=worlds, **options):
+    for mount, acknowledged in sweep(bench, start, step, lambda: bench.attempt(*files), worlds=worlds, **options):
         cut += mount.hit is not None
         bench.found_in_every_world(mount, lambda done=acknowledged: bench.holds(files, done))
     assert cut > 3, "the sweep hit nothing"
@@ -80,16 +83,18 @@ def test_power_cuts_while_two_segments_are_archived(bench):
 
 
 @pytest.mark.slow
+@THIRDS
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_power_cut_at_any_operation_of_archiving(bench, kind, form, part):
-    cuts_at_many_moments(bench, [bench.files[kind]], step=1, worlds=4, only=part, **FORMS[form])
+def test_a_power_cut_at_any_operation_of_archiving(bench, kind, form, part, start):
+    cuts_at_many_moments(bench, [bench.files[kind]], worlds=3, start=start, only=part, **FORMS[form])
 
 
 @pytest.mark.slow
-def test_a_power_cut_at_any_operation_of_archiving_two_segments(bench):
-    cuts_at_many_moments(bench, [bench.files["segment"], bench.files["following"]], step=1, worlds=4, seed=7)
+@THIRDS
+def test_a_power_cut_at_any_operation_of_archiving_two_segments(bench, start):
+    cuts_at_many_moments(bench, [bench.files["segment"], bench.files["following"]], worlds=4, start=start, seed=7)
 
 
 def test_power_cuts_between_two_repositories(two):
@@ -97,12 +102,13 @@ def test_power_cuts_between_two_repositories(two):
 
 
 @pytest.mark.slow
+@THIRDS
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_power_cut_at_any_operation_with_two_repositories(two, kind):
-    cuts_at_many_moments(two, [two.files[kind]], step=1, worlds=4)
+def test_a_power_cut_at_any_operation_with_two_repositories(two, kind, start):
+    cuts_at_many_moments(two, [two.files[kind]], worlds=3, start=start)
 
 
-def killed_and_tried_again(bench, kind, step, **options):
+def killed_and_tried_again(bench, kind, start, **options):
     """The first writer dies at some operation. The second is told "it is there": then it is, whatever comes."""
     file = bench.files[kind]
     visible = 0
@@ -114,7 +120,7 @@ def killed_and_tried_again(bench, kind, step, **options):
             bench.site.archive(file)
         return seen
 
-    for mount, seen in sweep(bench, step, act, "kill_at", **options):
+    for mount, seen in sweep(bench, start, 3, act, "kill_at", **options):
         visible += mount.hit is not None and seen
         bench.found_in_every_world(mount, lambda: bench.holds([file], [file]))
     return visible
@@ -133,15 +139,17 @@ def test_the_retry_after_a_killed_writer_makes_its_object_durable(bench):
 
 
 @pytest.mark.slow
+@THIRDS
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_retry_after_a_writer_killed_at_any_operation(bench, kind, form):
-    assert killed_and_tried_again(bench, kind, 1, worlds=3, **FORMS[form]), "no kill left an object that was visible"
+def test_the_retry_after_a_writer_killed_at_any_operation(bench, kind, form, start):
+    assert killed_and_tried_again(bench, kind, start, worlds=2, **FORMS[form]), "no kill left an object that was visible"
 
 
 @pytest.mark.slow
-def test_the_retry_after_a_writer_killed_at_any_operation_with_two_repositories(two):
-    assert killed_and_tried_again(two, "segment", 1, worlds=3)
+@THIRDS
+def test_the_retry_after_a_writer_killed_at_any_operation_with_two_repositories(two, start):
+    assert killed_and_tried_again(two, "segment", start, worlds=2)
 
 
 @pytest.mark.parametrize("form", slow_unless(SHORT, FORMS))

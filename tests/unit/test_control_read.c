@@ -39,10 +39,16 @@ fixed_bytes(void *out, size_t len)
 	memset(out, ++next, len);
 }
 
+static int64_t
+fixed_now(void)
+{
+	return 1;
+}
+
 static int
 set_up(void **state)
 {
-	static const struct clock_ops ops = {.sleep_ms = sleep_and_heal, .random = fixed_bytes};
+	static const struct clock_ops ops = {.now_us = fixed_now, .sleep_ms = sleep_and_heal, .random = fixed_bytes};
 	char path[128];
 
 	(void)state;

@@ -117,14 +117,16 @@ what_does_not_shrink_is_kept_as_it_is(void **state)
 
 /* Writes one object of len bytes into p: the first error, or 0. */
 static int
-write_to(struct memory_place *p, size_t len, struct worker_pool *pool, const uint8_t *plain, struct err *err)
+write_with(struct memory_place *p, size_t len, struct worker_pool *pool, struct object_slots *slots, const uint8_t *plain,
+    struct err *err)
 {
 	OBJECT_WRITER_AUTO struct object_writer *w = NULL;
 	BUF_AUTO struct buf clear = {0};
 	uint8_t signing[64];
 	struct object_spec spec = {.header = {.kind = OBJECT_PACK, .codec = OBJECT_CODEC_LZ4, .name = "backup/x/pack-000000"},
 	    .signing_key = signing,
-	    .pool = pool};
+	    .pool = pool,
+	    .slots = slots};
 	int rc;
 
 	memory_signing_key(signing, 1);
@@ -134,6 +136,47 @@ write_to(struct memory_place *p, size_t len, struct worker_pool *pool, const uin
 	if (rc == 0)
 		rc = buf_append(&clear, "{}", 2, err);
 	return rc < 0 ? rc : object_writer_finish(w, &clear, NULL, NULL, err);
+}
+
+static int
+write_to(struct memory_place *p, size_t len, struct worker_pool *pool, const uint8_t *plain, struct err *err)
+{
+	return write_with(p, len, pool, NULL, plain, err);
+}
+
+/* Also after one that broke off with frames in every state: nothing of it is in the next. */
+static void
+lent_buffers_serve_one_object_after_another(void **state)
+{
+	static const size_t lengths[] = {12 * OBJECT_FRAME + 3, 1, OBJECT_FRAME, 9 * OBJECT_FRAME, 0};
+	FREE_AUTO uint8_t *plain = make_plain(lengths[0]);
+	struct worker_pool *pool = NULL;
+	struct object_slots *slots = NULL;
+	struct err err = {0};
+
+	(void)state;
+	must(worker_pool_new(&pool, 2, &err), &err);
+	must(object_slots_new(&slots, pool, &err), &err);
+	for (size_t i = 0; i < 3 * ARRAY_LEN(lengths); i++) {
+		struct memory_place want = {.fail_at = UINT64_MAX}, got = {.fail_at = UINT64_MAX};
+		size_t len = lengths[i % ARRAY_LEN(lengths)];
+
+		must(write_to(&want, len, NULL, plain, &err), &err);
+		if (i % 2 != 0) {
+			struct memory_place broken = {.fail_at = want.visible.len * i / 16};
+
+			must_fail(write_with(&broken, len, pool, slots, plain, &err), ERR_IO, &err, "broken");
+			assert_int_equal(broken.open, 0);
+		}
+		must(write_with(&got, len, pool, slots, plain, &err), &err);
+		assert_int_equal(got.visible.len, want.visible.len);
+		assert_memory_equal(got.visible.data, want.visible.data, want.visible.len);
+		buf_free(&want.visible);
+		buf_free(&got.visible);
+	}
+	object_slots_free(slots);
+	object_slots_free(NULL);
+	worker_pool_free(pool);
 }
 
 static void
@@ -313,6 +356,7 @@ main(void)
 	    cmocka_unit_test(the_same_bytes_come_back_at_every_length),
 	    cmocka_unit_test(pieces_and_pool_change_nothing_that_is_stored),
 	    cmocka_unit_test(what_does_not_shrink_is_kept_as_it_is),
+	    cmocka_unit_test(lent_buffers_serve_one_object_after_another),
 	    cmocka_unit_test(a_sink_that_fails_at_any_byte_fails_the_object),
 	    cmocka_unit_test(an_error_of_finish_passes_through),
 	    cmocka_unit_test(a_writer_that_is_thrown_away_leaves_nothing),
