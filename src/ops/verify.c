@@ -72,14 +72,39 @@ verify_find_err(struct verify_work *w, const char *object, const struct err *err
 		verify_find(w, object, "damaged", REMEDY_DAMAGED, "%s", err->msg);
 		return;
 	case ERR_AUTH:
+		if (err->sys != 0) /* the system's permission, not ours */
+			break;
 		verify_find(w, object, "trust", "find out who wrote it; it is not used", "%s", err->msg);
 		return;
 	case ERR_CONFIG:
 		verify_find(w, object, "version", "use a newer pgcairn", "%s", err->msg);
 		return;
 	default:
-		verify_find(w, object, "unreadable", "look after the storage, then verify again", "%s", err->msg);
+		break;
 	}
+	verify_find(w, object, "unreadable", "look after the storage, then verify again", "%s", err->msg);
+}
+
+bool
+verify_is_found(struct verify_work *w, const char *object)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&w->lock);
+	for (size_t i = 0; i < w->result->n && !found; i++) {
+		const struct verify_finding *f = &w->result->list[i];
+
+		found = !f->note && f->place == w->place && strcmp(f->object, object) == 0;
+	}
+	pthread_mutex_unlock(&w->lock);
+	return found;
+}
+
+void
+verify_find_late(struct verify_work *w, const char *object, const struct err *err)
+{
+	if (err->kind != ERR_NOT_FOUND && !verify_is_found(w, object))
+		verify_find_err(w, object, err);
 }
 
 static int
@@ -232,18 +257,6 @@ choose_backups(struct verify_work *w, bool with_contents)
 	return n;
 }
 
-static bool
-is_found(const struct verify_work *w, const char *object)
-{
-	for (size_t i = 0; i < w->result->n; i++) {
-		const struct verify_finding *f = &w->result->list[i];
-
-		if (!f->note && f->place == w->place && strcmp(f->object, object) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* A manifest that could not be read when the backups were listed, and then could: nothing else looks at its backup. */
 static void
 find_unread_backups(struct verify_work *w)
@@ -253,7 +266,7 @@ find_unread_backups(struct verify_work *w)
 		char name[OBJECT_NAME_MAX];
 
 		if (e->damaged && (w->options->label == NULL || strcmp(e->label, w->options->label) == 0) &&
-		    layout_manifest(name, e->label, e->generation, NULL) == 0 && !is_found(w, name))
+		    layout_manifest(name, e->label, e->generation, NULL) == 0 && !verify_is_found(w, name))
 			verify_find_err(w, name, &e->err);
 	}
 }

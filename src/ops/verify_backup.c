@@ -15,10 +15,10 @@ check_pin(struct verify_work *w, const struct backup_entry *b, const char *name,
 	struct err why;
 	int rc = stored_open(&s, w->repo, name, OBJECT_PACK, &why);
 
-	if (rc == ERR_IO || rc == ERR_RETRY) /* by now, and perhaps not when the object was looked at */
-		verify_find_err(w, name, &why);
-	if (rc < 0) /* all else was found then */
+	if (rc < 0) {
+		verify_find_late(w, name, &why);
 		return;
+	}
 	if (memcmp(s->index->digest, pin->digest, OBJECT_DIGEST) != 0)
 		verify_find(w, name, "pin", REMEDY_PACK, "it is not the pack that the manifest of backup %s names", b->label);
 	else if (s->index->lengths.plain != pin->plain || s->index->size != pin->stored)
@@ -105,8 +105,7 @@ need_pack(struct reader *r, uint32_t number, struct err *err)
 		stored_free(r->pack);
 		r->pack = NULL;
 		r->pack_failed = true;
-		if (rc == ERR_IO || rc == ERR_RETRY) /* by now, and perhaps not when the pack itself was looked at */
-			verify_find_err(r->w, name, err);
+		verify_find_late(r->w, name, err);
 		return rc;
 	}
 	return 0;

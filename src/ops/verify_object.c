@@ -207,6 +207,8 @@ check_manifest(struct verify_work *w, const struct verify_name *name, const stru
 bool
 verify_can_open(struct verify_work *w, const struct stored *s, const char *object)
 {
+	const uint8_t *key_id = s->index->header.key_id;
+	char key[OBJECT_NAME_MAX];
 	struct err why;
 	int rc;
 
@@ -214,8 +216,10 @@ verify_can_open(struct verify_work *w, const struct stored *s, const char *objec
 		return true;
 	if (w->ring == NULL)
 		return false;
-	rc = keyring_need(w->ring, w->repo, s->index->header.key_id, &why);
-	if (rc == ERR_IO || rc == ERR_RETRY || rc == ERR_NOMEM) /* by now, and not when the key itself was looked at */
+	rc = keyring_need(w->ring, w->repo, key_id, &why);
+	/* a call that failed by now, and not when the key itself was looked at */
+	if (rc < 0 && rc != ERR_NOT_FOUND && (rc == ERR_IO || rc == ERR_RETRY || rc == ERR_NOMEM || why.sys != 0) &&
+	    (layout_epoch_key(key, key_id, 0, NULL) < 0 || !verify_is_found(w, key)))
 		verify_find_err(w, object, &why);
 	return rc == 0;
 }

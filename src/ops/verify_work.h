@@ -66,6 +66,12 @@ void verify_note(struct verify_work *w, const char *object, const char *kind, co
 /* What reading an object ended with: kind and remedy by the error's. */
 void verify_find_err(struct verify_work *w, const char *object, const struct err *err);
 
+/* Thread-safe. Is there a finding (not a note) about this object of this repository? */
+bool verify_is_found(struct verify_work *w, const char *object);
+/* An object that was looked at once fails when it is read again, for what belongs together. Nothing when it is found already,
+ * or gone: it was removed since the listing. */
+void verify_find_late(struct verify_work *w, const char *object, const struct err *err);
+
 bool verify_listed(const struct verify_work *w, const char *relative);
 bool verify_in_subset(const struct verify_work *w, const char *relative);
 /* Does the label that was asked for, if any, concern this object? */
