@@ -124,7 +124,7 @@ mark(struct walk *w, const char *name, struct err *err)
 	if (access(done, F_OK) == 0)
 		return 0;
 	rc = fs_write_file(ready, "", 0, 0600, FS_CREATE_ONLY, err);
-	return rc == ERR_EXISTS ? 0 : rc;
+	return rc == ERR_EXISTS ? fs_settle(ready, err) : rc; /* an adopt that was killed may have made it, and not durable */
 }
 
 int

@@ -143,7 +143,7 @@ make_tops(struct restore *r, struct err *err)
 	for (size_t i = 0; rc == 0 && i < r->map.n; i++)
 		rc = make_top(&owner, r->map.entries[i].path, mode, err);
 	if (rc == 0)
-		rc = owner_become(&owner, err);
+		rc = owner_become(&owner, "PGDATA", err);
 	if (rc == 0 && chmod(r->o->pgdata, mode) < 0)
 		rc = err_set(err, ERR_IO, errno, "chmod '%s'", r->o->pgdata);
 	return rc;
