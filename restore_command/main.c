@@ -138,7 +138,9 @@ pass(const struct wal_command *c, int kind, struct err *err)
 {
 	log_err(&c->log, is_segment(c) && is_silence(kind) ? LOG_WARN : LOG_ERROR, err);
 	if (is_segment(c))
-		return err_set(err, ERR_NOT_FOUND, 0, "%s is not to be had now, the standby will ask again", c->arguments[0]);
+		return err_set(err, ERR_NOT_FOUND, 0,
+		    "%s is not to be had now: the standby asks again, and promoted now it would end before it",
+		    c->arguments[0]);
 	if (server_has(c->arguments[0]))
 		return err_set(err, ERR_NOT_FOUND, 0, "%s is called missing: the server has its own", c->arguments[0]);
 	log_write(&c->log, LOG_ERROR,

@@ -82,9 +82,10 @@ static const struct option rows[] = {
     {OPTION_RESTORE, "timeout", OPTION_DURATION, "120s", "Total time to fetch one segment.",
 	.offset = IN_CONFIG(restore_timeout_ms), .lo = SECOND, .hi = DAY},
     {OPTION_RESTORE, "promote-without-archive", OPTION_ENUM, "refuse",
-	"What a standby hears that asks for a timeline while no repository answers. refuse: its server stops. allow: it goes "
-	"on, "
-	"and a promotion may take a timeline that another server has taken, unless this host has seen that one.",
+	"What a standby hears that asks for a timeline while a repository does not answer. refuse: its server stops. allow: it "
+	"goes "
+	"on, with an alarm, and a promotion may take a timeline that another server has taken, unless this host has seen that "
+	"one.",
 	.offset = IN_CONFIG(promote_without_archive), .words = promote_words},
 
     {OPTION_CHECK, "backup-max-age", OPTION_DURATION, "26h", "An older last backup is a finding.",

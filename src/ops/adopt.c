@@ -157,12 +157,12 @@ check_original(struct adopt *a, struct err *err)
 	if (c->conninfo == NULL || c->conninfo[0] == '\0')
 		return 0;
 	rc = pg_conn_open(&sql, &o, &why);
-	if (rc == ERR_AUTH) {
-		err_set(err, ERR_REFUSED, 0, "a server answers at conninfo, and does not say which: %.600s", why.msg);
+	if (rc == ERR_AUTH || rc == ERR_CONFIG) {
+		err_set(err, ERR_REFUSED, 0, "which server answers at conninfo cannot be told: %.600s", why.msg);
 		return err_hint(err, "make conninfo work, or stop that server");
 	}
 	if (rc < 0) {
-		log_write(a->op->log, LOG_INFO, "no server answers at conninfo");
+		log_write(a->op->log, LOG_INFO, "no server answers at conninfo: %.600s", why.msg);
 		return 0;
 	}
 	rc = pg_conn_query(sql,

@@ -100,11 +100,28 @@ place_check(const struct op *op, const struct config_repository *c, bool *same_d
 	return rc;
 }
 
+/* In the place of the original it may be, where that is gone; below it, it would be part of it. */
+static int
+outside_original(const struct op *op, const char *target, struct err *err)
+{
+	FREE_AUTO char *real = NULL, *original = NULL;
+	int rc = op->cluster->pgdata == NULL ? 0 : fs_real_path(target, &real, err);
+
+	if (rc == 0 && op->cluster->pgdata != NULL)
+		rc = fs_real_path(op->cluster->pgdata, &original, err);
+	if (rc < 0 || original == NULL || strcmp(real, original) == 0 || !fs_is_inside(real, original))
+		return rc;
+	err_set(err, ERR_REFUSED, 0, "the target '%s' lies in the original's PGDATA '%s'", target, original);
+	return err_hint(err, "choose a place outside of it");
+}
+
 int
 place_check_target(const struct op *op, const char *pgdata, struct err *err)
 {
 	int rc = apart(pgdata, "the target", op->config->state_directory, "the state directory", err);
 
+	if (rc == 0)
+		rc = outside_original(op, pgdata, err);
 	for (size_t i = 0; rc == 0 && i < op->config->n_repositories; i++) {
 		const struct config_repository *c = &op->config->repositories[i];
 		FREE_AUTO char *path = NULL;

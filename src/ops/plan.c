@@ -225,6 +225,24 @@ choose_path(struct plan *p, const struct plan_options *o, const struct candidate
 	return copy_history(&p->path, NULL, newest->head.stop_timeline, err);
 }
 
+/* Of a backup whose own WAL is not there nothing is proved; may an older one reach the target all the same? Not for the latest
+ * and the end of a backup: there it would give something else than was asked for. */
+static bool
+may_lie_before(const struct target *t, const struct manifest_head *h)
+{
+	switch (t->kind) {
+	case TARGET_TIME:
+		return t->time_us < h->start_time_us;
+	case TARGET_LSN:
+		return t->lsn < h->stop_lsn;
+	case TARGET_XID:
+	case TARGET_NAME:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* Two servers took one timeline, and each has its life in a repository of its own: chance must not choose between them. */
 static int
 refuse_disputed(const struct plan *p, struct err *err)
@@ -262,6 +280,8 @@ try_backup(struct plan *p, const struct plan_options *o, const struct backup_ent
 		rc = target_prove(&o->target, h, p->chain, ring, &p->stop, too_early, err);
 	if (rc == 0)
 		rc = target_check_level(p->chain, h->start_lsn, &p->stop, ring, err);
+	if ((rc == ERR_REFUSED || rc == ERR_CORRUPT) && (p->chain == NULL || wal_chain_end(p->chain) < h->stop_lsn))
+		*too_early = may_lie_before(&o->target, h);
 	if (rc == 0) {
 		p->backup = b;
 		p->backup_mask = mask_of(p, b);

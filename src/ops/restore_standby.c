@@ -29,16 +29,17 @@ restore_standby_check(const struct plan *p, struct err *err)
 void
 restore_standby_tell(const struct op *op, const struct plan *p, const struct owner *owner, bool streams, bool *reads_later_wal)
 {
+	struct err why;
+
 	*reads_later_wal = !p->repositories[0]->encrypted || owner_can_read(owner, op->config->identity);
 	if (*reads_later_wal)
 		return;
-	log_write(op->log, LOG_WARN,
-	    "the standby can open the WAL that is archived now and not what is archived under a later key, because the "
-	    "server's user "
-	    "(uid %u) cannot read the identity '%s'%s",
+	err_set(&why, ERR_AUTH, 0,
+	    "the standby opens the WAL that is archived by now, and none of later keys: the server's user (uid %u) cannot read "
+	    "the "
+	    "identity '%s'%s",
 	    (unsigned)owner->uid, op->config->identity,
 	    streams ? "" : "; without a primary to stream from it will stand still");
-	log_write(op->log, LOG_WARN,
-	    "hint: give that user a copy: install -m 600 -o USER '%s' DIR, and name it in [keys] identity",
-	    op->config->identity);
+	err_hint(&why, "give that user a copy of its own, mode 600, and name it in [keys] identity");
+	log_err(op->log, LOG_WARN, &why);
 }

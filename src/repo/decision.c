@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "base/str.h"
 
+#define YEAR_9999_US (INT64_C(253402300799) * 1000000) /* what four digits can say */
+
 static void
 name_caller(char out[DECISION_BY_MAX])
 {
@@ -88,7 +90,7 @@ decision_decode(struct decision *d, const json_t *o, struct err *err)
 	const char *when;
 	int rc = json_get_str(o, "time", &when, err);
 
-	if (rc == 0 && clock_parse_utc(when, &d->time_us, err) < 0)
+	if (rc == 0 && (clock_parse_utc(when, &d->time_us, err) < 0 || d->time_us < 0 || d->time_us > YEAR_9999_US))
 		rc = err_set(err, ERR_CORRUPT, 0, "member 'time' is not a time");
 	if (rc == 0)
 		rc = take(d->by, sizeof(d->by), o, "by", err);

@@ -31,6 +31,8 @@ NEEDS_LIBPQ = {"pg/conn.h", "pg/basebackup.h", "pg/receiver.h"}
 WITHOUT_LIBPQ = {"archive_command", "restore_command", "repo"}
 SOURCE_FOLDERS = ("src", "archive_command", "restore_command")
 LONGEST_FILE = 600
+# One file because it is carried away alone: to where neither pgcairn nor this tree is.
+LONGER_FILES = {"examples/escape-hatch.py": 1300}
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
 # Put together, so that this file does not contain it.
 THIS_MACHINE = re.compile("|".join(["/" + "work/", "/" + "root/"]))
@@ -111,8 +113,9 @@ def first_line(path):
 def files_are_short(tree):
     for path in sources(tree, ".c", ".h", ".py", ".sh"):
         count = len(path.read_text(encoding="utf-8", errors="replace").splitlines())
-        if count > LONGEST_FILE:
-            yield f"{path.relative_to(tree)}:{LONGEST_FILE}: {count} lines, more than {LONGEST_FILE}"
+        longest = LONGER_FILES.get(str(path.relative_to(tree)), LONGEST_FILE)
+        if count > longest:
+            yield f"{path.relative_to(tree)}:{longest}: {count} lines, more than {longest}"
 
 
 def no_path_of_one_machine(tree):

@@ -35,6 +35,7 @@ def test_the_tree_obeys(rule):
     ("shell_is_sound", ".ci/run", "#!/bin/bash\ncd x\n", "SC2164"),
     ("files_are_short", "src/base/a.c", "int a;\n" * 601, "601 lines"),
     ("files_are_short", "tests/a.py", "a = 1\n" * 700, "700 lines"),
+    ("files_are_short", "examples/escape-hatch.py", "a = 1\n" * 1301, "1301 lines"),
     ("no_path_of_one_machine", "docs/a.md", "see /" + "work/x\n", "docs/a.md:1"),
 ])
 def test_a_rule_goes_red(tmp_path, rule, path, text, complaint):

@@ -145,6 +145,17 @@ def test_a_copy_of_another_cluster_is_refused(stage):
         note.write_text(text)
 
 
+def test_a_server_that_does_not_say_which_it_is_may_be_the_original(stage):
+    with stage.seeing_nobody(conninfo="host=/nowhere no_such_option=1"):
+        assert "cannot be told" in stage.refuses(stage.copies[1].data)
+    stage.source.start()
+    try:
+        with stage.seeing_nobody(conninfo=stage.source.conninfo.replace("user=postgres", "user=nobody_here")):
+            assert "cannot be told" in stage.refuses(stage.copies[1].data)
+    finally:
+        stage.source.stop()
+
+
 @pytest.mark.parametrize("known_by", ["its directory", "conninfo"])
 def test_while_the_original_runs_nothing_is_adopted(stage, known_by):
     seen = {"pgdata": stage.source.data} if known_by == "its directory" else {"conninfo": stage.source.conninfo}

@@ -38,6 +38,9 @@ def test_the_role_can_what_it_needs_and_no_more(runtime, place, with_role):
     assert psql(runtime, conninfo, "SHOW config_file") == str(cluster.data / "postgresql.conf")
     assert psql(runtime, conninfo, "SELECT pg_switch_wal() IS NOT NULL") == "t"
     assert psql(runtime, conninfo + " replication=true", "IDENTIFY_SYSTEM")
+    # what a standby's backup asks the primary
+    assert int(psql(runtime, conninfo, "SELECT system_identifier FROM pg_control_system()"))
+    assert "/" in psql(runtime, conninfo, "SELECT pg_current_wal_insert_lsn()")
     cluster.sql("CREATE TABLE secret AS SELECT 1 AS i")
     for forbidden in ("SELECT * FROM secret", "CREATE ROLE other", "SELECT pg_read_file('/etc/passwd')", "CHECKPOINT",
                       "SELECT pg_create_restore_point('x')",

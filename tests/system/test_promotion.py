@@ -238,6 +238,7 @@ def test_where_it_is_not_allowed_the_server_stops_says_why_and_goes_on_as_a_stan
     for name in down:
         back(trio.site, name)
     standby.start()
+    trio.ledger.wait(standby)
     trio.ledger.wants(standby)
     promote(standby)
     assert timeline(standby) == 2
@@ -301,7 +302,7 @@ def test_a_timeline_that_was_taken_twice_because_it_was_allowed_is_a_conflict_an
     wait_until(lambda: second.value("SELECT failed_count FROM pg_stat_archiver") > 0, "archiving to fail")
     # its history is in near, where nobody had one; its WAL meets the first's in far
     wait_until(lambda: re.search("'far' holds other content under the name '00000002[0-9A-F]{16}'", second.log_text()), "a conflict")
-    assert "exit code 4" in second.log_text()
+    wait_until(lambda: "exit code 4" in second.log_text(), "the server to hear of it")
     conflict = wait_until(lambda: host.info("far")["conflicts"], "the conflict to be kept")[0]["object"]
     assert "/00000002/" in conflict and (site.repositories["far"] / "clusters/main" / conflict).exists()
     assert {p: p.read_bytes() for p in kept} == kept, "an object was overwritten"

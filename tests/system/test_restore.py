@@ -89,6 +89,12 @@ def test_a_target_below_the_repository_is_refused(shared):
     assert not target.exists()
 
 
+def test_a_target_below_the_original_is_refused(shared):
+    target = shared.pgdata / "restored"
+    assert "lies in the original's PGDATA" in shared.pgcairn("restore", "--pgdata", target, status=4).stderr
+    assert not target.exists()
+
+
 def test_a_file_in_the_place_of_the_target_is_refused(shared, runtime, place):
     target = place / "target"
     target.write_text("mine")

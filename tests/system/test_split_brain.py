@@ -101,7 +101,7 @@ def test_two_standbys_that_took_one_timeline_conflict_and_the_first_life_is_the_
     c.sql("INSERT INTO ledger VALUES (2000000)")
     c.switch_wal()
     wait_until(lambda: "holds other content under the name" in c.log_text(), "the conflict")
-    assert "archive command failed with exit code 4" in c.log_text() and failures(c) > 0
+    wait_until(lambda: "archive command failed with exit code 4" in c.log_text() and failures(c) > 0, "the server to hear of it")
     wait_until(lambda: site.info()["conflicts"], "the conflict to be kept")
     assert {p: p.read_bytes() for p in kept} == kept
     site.use(cluster.a)
@@ -151,6 +151,8 @@ def test_switchovers_and_back_by_rewind_and_by_restore_leave_every_moment_of_eve
     # the other way back: restored anew as a standby, which is promoted again
     host = cluster.hosts["b"]
     c = restore_standby(host, "--primary-conninfo", a.conninfo, directory="again", wal_log_hints="on")
+    known = {p.name for p in (host.directory / "state/histories/main").glob("*/*")}
+    assert known == {"00000002.history", "00000003.history"}, "the host does not remember which timelines are taken"
     c.start()
     ledger.wait(c)
     wait_until(lambda: streaming(a), "the restored standby to stream")

@@ -52,6 +52,8 @@ what_does_not_fit_is_not_read(void **state)
 	    "{\"time\":\"2026-01-31T14:59:00Z\",\"reason\":\"r\"}", "{\"time\":\"2026-01-31T14:59:00Z\",\"by\":\"a@b\"}",
 	    "{\"time\":\"yesterday\",\"by\":\"a@b\",\"reason\":\"r\"}", "{\"time\":1,\"by\":\"a@b\",\"reason\":\"r\"}",
 	    "{\"time\":\"2026-01-31 14:59:00\",\"by\":\"a@b\",\"reason\":\"r\"}",
+	    "{\"time\":\"1969-12-31T23:59:59Z\",\"by\":\"a@b\",\"reason\":\"r\"}",
+	    "{\"time\":\"9999-12-31T23:59:59-12:00\",\"by\":\"a@b\",\"reason\":\"r\"}",
 	    "{\"time\":\"2026-01-31T14:59:00Z\",\"by\":\"a@b\",\"reason\":null}"};
 	JSON_AUTO json_t *o = NULL;
 	char text[1024];

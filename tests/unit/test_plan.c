@@ -246,6 +246,95 @@ missing_wal_is_told_before_anything_is_touched(void **state)
 	must(make(w, &(struct plan_options){.label = "first", .target.kind = TARGET_IMMEDIATE}, &p, &err), &err);
 }
 
+/* A backup spoils no target that lies before it. */
+static void
+a_backup_without_its_wal_does_not_stand_before_an_older_one(void **state)
+{
+	static const struct {
+		struct plan_options o;
+		const char *want; /* NULL: refused */
+	} rows[] = {
+	    {{.target = {.kind = TARGET_LSN, .lsn = SEGMENT_LSN(0x0d)}}, "first"},
+	    {{.target = {.kind = TARGET_NAME, .name = "after the big one"}}, "first"},
+	    {{.target = {.kind = TARGET_NAME, .name = "never"}}, NULL},
+	    {{.target = {.kind = TARGET_LSN, .lsn = SEGMENT_LSN(0x11)}}, NULL},
+	    {{.target = {.kind = TARGET_IMMEDIATE}}, NULL},
+	    {{.target = {.kind = TARGET_LATEST}}, NULL},
+	};
+	struct world *w = *state;
+
+	for (int i = 0; i < 2; i++) {
+		char name[OBJECT_NAME_MAX];
+
+		(void)snprintf(
+		    name, sizeof(name), "wal/%llu/00000001/00000000/%s", (unsigned long long)w->sysid, main_segments[7]);
+		assert_int_equal(unlink(world_object(w, i == 0 ? "a" : "b", name)), 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		PLAN_AUTO struct plan *p = NULL;
+		struct err err;
+		int rc = make(w, &rows[i].o, &p, &err);
+		char row[32];
+
+		(void)snprintf(row, sizeof(row), "row %zu", i);
+		if (rows[i].want == NULL) {
+			must_fail(rc, ERR_REFUSED, &err, row);
+			continue;
+		}
+		must(rc, &err);
+		assert_string_equal(p->backup->label, rows[i].want);
+	}
+}
+
+/* After a pg_upgrade: what lies before it is the older system's, and nothing of the two is mixed. */
+static void
+a_target_is_looked_for_in_the_system_that_had_it(void **state)
+{
+	static const struct {
+		struct plan_options o;
+		const char *want; /* NULL: refused */
+	} rows[] = {
+	    {{.target = {.kind = TARGET_LSN, .lsn = SEGMENT_LSN(0x0d)}}, "first"},
+	    {{.target = {.kind = TARGET_LSN, .lsn = SEGMENT_LSN(0x11) + 0x28}}, "second"},
+	    {{.target = {.kind = TARGET_NAME, .name = "after the big one"}}, "first"},
+	    {{.target = {.kind = TARGET_IMMEDIATE}, .label = "second"}, "second"},
+	    {{.target = {.kind = TARGET_LATEST}}, NULL}, /* the newest system's, of which no WAL is there */
+	    {{.target = {.kind = TARGET_IMMEDIATE}}, NULL},
+	    {{.target = {.kind = TARGET_LATEST}, .label = "second"}, "second"},
+	};
+	struct world *w = *state;
+	const struct lineage_entry next = {.sysid = 7, .segment_size = 1 << 20, .major = 16};
+	uint64_t old = w->sysid;
+	struct decision d;
+	struct err err = {0};
+
+	must(decision_make(&d, "pg_upgrade", &err), &err);
+	for (int i = 0; i < 2; i++) {
+		REPOSITORY_AUTO struct repository *r = world_repository(w, i == 0 ? "a" : "b");
+		WRITER_AUTO struct writer *writer = world_writer(w);
+
+		must(repository_append_lineage(r, 1, &next, &d, &writer->signing, &err), &err);
+	}
+	w->sysid = 7;
+	put_backup(w, "upgraded", 1, 0x40);
+	w->sysid = old;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		PLAN_AUTO struct plan *p = NULL;
+		int rc = make(w, &rows[i].o, &p, &err);
+		char row[32];
+
+		(void)snprintf(row, sizeof(row), "row %zu", i);
+		if (rows[i].want == NULL) {
+			must_fail(rc, ERR_REFUSED, &err, row);
+			assert_non_null(strstr(err.msg, "upgraded"));
+			continue;
+		}
+		must(rc, &err);
+		assert_string_equal(p->backup->label, rows[i].want);
+		assert_int_equal(p->wal->sysid, old);
+	}
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -258,6 +347,8 @@ main(void)
 	    CASE(a_repository_that_does_not_open_stops_the_plan_until_it_is_left_out),
 	    CASE(a_damaged_manifest_is_read_elsewhere_or_passed_over),
 	    CASE(missing_wal_is_told_before_anything_is_touched),
+	    CASE(a_backup_without_its_wal_does_not_stand_before_an_older_one),
+	    CASE(a_target_is_looked_for_in_the_system_that_had_it),
 	};
 	struct err err = {0};
 
