@@ -204,13 +204,20 @@ check_manifest(struct verify_work *w, const struct verify_name *name, const stru
 	return rc;
 }
 
-/* Can the content be opened? Where the key is missing or damaged, that was found already. */
-static bool
-can_open(struct verify_work *w, const struct stored *s)
+bool
+verify_can_open(struct verify_work *w, const struct stored *s, const char *object)
 {
+	struct err why;
+	int rc;
+
 	if (s->index->header.cipher == OBJECT_CIPHER_NONE)
 		return true;
-	return w->ring != NULL && keyring_need(w->ring, w->repo, s->index->header.key_id, NULL) == 0;
+	if (w->ring == NULL)
+		return false;
+	rc = keyring_need(w->ring, w->repo, s->index->header.key_id, &why);
+	if (rc == ERR_IO || rc == ERR_RETRY || rc == ERR_NOMEM) /* by now, and not when the key itself was looked at */
+		verify_find_err(w, object, &why);
+	return rc == 0;
 }
 
 struct content {
@@ -357,7 +364,7 @@ check(struct verify_work *w, struct verify_object *o, const struct verify_name *
 		return rc;
 	need_key(w, o, &s->index->header);
 	if (read && name->class != VERIFY_PACK) {
-		open = can_open(w, s);
+		open = verify_can_open(w, s, o->relative);
 		rc = open ? stored_unlock(s, w->ring, err) : 0;
 	}
 	if (rc == 0 && name->class == VERIFY_KEY)

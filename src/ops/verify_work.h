@@ -76,6 +76,10 @@ void verify_classify(const char *relative, struct verify_name *out);
 /* One object, on any thread. */
 void verify_object(struct verify_work *w, struct verify_object *o);
 
+/* Can the content be opened? Where the key is missing, damaged or not for us, that was found already. object: for a finding. */
+struct stored;
+bool verify_can_open(struct verify_work *w, const struct stored *s, const char *object);
+
 /* Packs and their pins; and, with keys, every file. The second runs on any thread. */
 void verify_backup_packs(struct verify_work *w, const struct backup_entry *b);
 void verify_backup_files(struct verify_work *w, const struct backup_entry *b);
