@@ -1,7 +1,7 @@
 #!/bin/sh
 # The one list of Debian 12 packages: what building, running, testing and fuzzing pgcairn need.
 #
-#   sh examples/dependencies.sh [--no-install] build|run|test|fuzz|majors ...
+#   sh examples/dependencies.sh [--no-install] build|run|test|fuzz|majors|bench ...
 #
 # Installs what is missing of the named groups and nothing else; with --no-install it only says what that is. majors is what
 # fetches servers of the PostgreSQL majors that Debian 12 does not have (tests/system/majors.py).
@@ -15,6 +15,7 @@ run='postgresql-15 util-linux'
 test='libcmocka-dev libfuse3-dev fuse3 python3 python3-pytest python3-pytest-xdist python3-psycopg2 clang-format shellcheck strace faketime
 	python3-nacl python3-lz4 python3-zstandard python3-crc32c'
 fuzz='clang libclang-rt-dev'
+bench='pgbackrest python3'
 
 say() {
 	printf 'dependencies: %s\n' "$*" >&2
@@ -72,7 +73,7 @@ forbid_main_cluster() {
 			'hint: install postgresql-15 by hand and run this again'
 }
 
-usage='usage: dependencies.sh [--no-install] build|run|test|fuzz|majors ...'
+usage='usage: dependencies.sh [--no-install] build|run|test|fuzz|majors|bench ...'
 print_only=
 named=
 wanted=
@@ -82,6 +83,7 @@ for word; do
 	build) wanted="$wanted $build" ;;
 	run) wanted="$wanted $run" ;;
 	test) wanted="$wanted $test" ;;
+	bench) wanted="$wanted $bench" ;;
 	fuzz) wanted="$wanted $fuzz" ;;
 	majors) command -v npm >/dev/null || wanted="$wanted npm" ;; # an npm of another origin is as good, and conflicts
 	*) die "unknown word '$word'; $usage" ;;

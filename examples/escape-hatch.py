@@ -138,11 +138,11 @@ KINDS = [(kind, re.compile(form)) for kind, form in (
 
 def kind_of(name):
     """The kind that an object of this relative name has, and the match; (None, None) for a name that is nobody's."""
-    conflict = re.fullmatch("conflict/(wal/.*)/[0-9a-f]{32}", name)
+    conflict = re.fullmatch(r"conflict/(wal/.*)/[0-9a-f]{32}(\.resolved|\.released)?", name)
     for kind, form in KINDS:
         match = form.fullmatch(conflict[1] if conflict else name)
         if match:
-            return kind, match
+            return RECORD if conflict and conflict[2] else kind, match
     return None, None
 
 
@@ -249,7 +249,8 @@ class Object:
         self.header = self.repository.read(self.place, 0, self.header_length)[1]
         self.header_digest = blake2b(self.header)
         numbers = ROOT.pack(self.header_length, self.frames, clear, sealed, 104, self.stored, self.plain)
-        self.root = blake2b(self.header_digest + blake2b(self.table) + blake2b(self.clear_part) + blake2b(self.sealed_part) + numbers)
+        parts = (self.table, self.clear_part, self.sealed_part)
+        self.root = blake2b(self.header_digest + b"".join(map(blake2b, parts)) + numbers)
         need(blake2b(self.root + block) == self.digest, "damaged: the object digest does not fit")
         need(block[:8] == b"\1" + bytes(7), "its signature is of an unknown type")
         self.signer = block[8:40]
@@ -271,8 +272,7 @@ class Object:
         need(self.cipher or self.key_id == bytes(16), "the header is damaged: a key id without cipher")
         need(not (self.cipher and self.kind in (HISTORY, EPOCH_KEY, RECORD)), "objects of this kind are never encrypted")
         need(not (self.frames and self.kind in (EPOCH_KEY, RECORD)), "objects of this kind have no frames")
-        need(not (self.sealed_part and self.kind in (PACK, MANIFEST, EPOCH_KEY, RECORD)),
-             "objects of this kind have no sealed part")
+        need(not (self.sealed_part and self.kind in (PACK, EPOCH_KEY, RECORD)), "objects of this kind have no sealed part")
         self.sealed_key = self.header[64 + name:]
         self.object_key = None
         self.tag = 16 if self.cipher else 0
@@ -451,6 +451,8 @@ class Cluster:
                 check[obj.kind](obj)
             elif name.startswith("gaps/"):
                 check_gap(obj)
+            elif name.startswith("conflict/"):
+                check_decision(obj, object=name.split("/", 1)[1].rsplit("/", 1)[0], content_id=name[-41:-9])
         return obj
 
     def names(self, folder):
@@ -521,8 +523,13 @@ def check_pack(obj):
 
 def check_gap(obj):
     _, system, file, content_id, _ = obj.name.split("/")
-    need(get(obj.clear, "system_identifier", str) == system and get(obj.clear, "file", str) == file
-         and get(obj.clear, "content_id", "hex", 16).hex() == content_id, "it says another gap than its name")
+    check_decision(obj, system_identifier=system, file=file, content_id=content_id)
+
+
+def check_decision(obj, **named):
+    """What somebody decided: the members that the name says too must be the same."""
+    for member, value in named.items():
+        need(get(obj.clear, member, str) == value, f"its {member} is not the one in its name")
     for member in ("time", "by", "reason"):
         get(obj.clear, member, str)
 
@@ -744,7 +751,7 @@ class Backup:
         self.manifest = cluster.newest_generation(f"backup/{label}/", "manifest-")
         self.clear = self.manifest.clear
         self.packs, self.last_frame = {}, (None, None, b"")
-        self.tablespaces, self.settings, self.configs, self.found = {}, [], set(), set()
+        self.tablespaces, self.settings, self.configs, self.found, self.libc = {}, [], set(), set(), None
 
     def lines(self):
         """(number, kind, path, line) of each line of the manifest."""
@@ -778,6 +785,9 @@ class Backup:
                 if kind == "end":
                     need(all(get(line, k + "s", int) == n for k, n in counts.items() if k != "end"), "lines are missing")
         with about(self.manifest.place):
+            sealed = self.manifest.sealed() if self.manifest.sealed_part else {}
+            if "collation" in sealed and "libc" in get(sealed, "collation", dict):
+                self.libc = get(sealed["collation"], "libc", str)
             need(counts["end"] == 1, "its end is missing")
             for name, value in (("files", counts["file"]), ("size", size), ("bad_pages", counts["bad_page"])):
                 need(self.clear[name] == value, f"the clear part says another number of {name}")
@@ -907,15 +917,21 @@ def make_tablespaces(backup, pgdata, places):
 INCLUDE = re.compile(rb"\s*(include|include_dir)\s*=?\s*'?([^'\s#][^'\n]*?)'?\s*(?:#.*)?", re.IGNORECASE)
 
 
-def make_included(path):
-    """Directories that a restored configuration file includes: an empty one is in no line. Absolute ones stay the original's."""
-    with open(path, "rb") as file:
+def make_included(top, path):
+    """What a configuration file below top includes and is in no line: empty directories, files that set nothing."""
+    with open(path, "rb") as file, about(os.fsdecode(path)):
         for line in iter(lambda: file.readline(2048), b""):
             match = INCLUDE.fullmatch(line.strip())
-            if match and match[2].startswith(b"/"):
-                warn(f"{os.fsdecode(path)} still names {os.fsdecode(match[2])} of the original: point it below pgcairn.config")
-            elif match and match[1].lower() == b"include_dir":
-                os.makedirs(os.path.join(os.path.dirname(path), match[2]), mode=0o700, exist_ok=True)
+            if not match:
+                continue
+            included = os.path.normpath(os.path.join(os.path.dirname(path), match[2]))
+            if not included.startswith(top + b"/"):
+                warn(f"{os.fsdecode(path)} still names {os.fsdecode(match[2])} of the original: point it below {os.fsdecode(top)}")
+                continue
+            os.makedirs(included if match[1].lower() == b"include_dir" else os.path.dirname(included), exist_ok=True)
+            if not os.path.exists(included):
+                warn(f"{os.fsdecode(included)} set nothing, and is made empty")
+                os.close(os.open(included, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def restore(backup, pgdata, tablespaces, conf):
@@ -935,8 +951,8 @@ def restore(backup, pgdata, tablespaces, conf):
             if kind == "config":
                 os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
             write_file(target, line, backup.contents(line))
-            if kind == "config":
-                make_included(target)
+    for path in backup.configs:
+        make_included(os.path.join(pgdata, b"pgcairn.config"), os.path.join(pgdata, path))
     for name, data in ((b"postgresql.auto.conf", conf.encode()), (b"recovery.signal", b""), (b"tablespace_map", tablespace_map)):
         if data or name == b"recovery.signal":
             with open(os.open(os.path.join(pgdata, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as file:
@@ -1061,11 +1077,13 @@ def command_list(repository, options):
                 if kind_of(place[len(cluster.folder):])[0] == RECORD:
                     with complaints.noted():
                         clear = cluster.read(place[len(cluster.folder):]).clear
-                        print(f"  gap {clear['file']}: given up at {clear['time']} by {clear['by']!r}: {clear['reason']!r}")
+                        print(f"  gap {clear['file']}: given up at {clear['time']!r} by {clear['by']!r}: {clear['reason']!r}")
             for place in repository.below(cluster.folder + "conflict/"):
                 if kind_of(place[len(cluster.folder):])[0]:
                     with complaints.noted():
-                        print(f"  conflict {cluster.read(place[len(cluster.folder):]).name[9:]}")
+                        obj = cluster.read(place[len(cluster.folder):])
+                        decided = f" at {obj.clear['time']!r} by {obj.clear['by']!r}" if obj.kind == RECORD else ""
+                        print(f"  conflict {obj.name[9:]}{decided}")
     return 1 if complaints.count else 0
 
 
@@ -1167,6 +1185,8 @@ def command_backup(repository, options):
     print(f"backup {label} is in {pgdata}, {len(files)} WAL files are in {wal_directory}")
     if backup.clear["bad_pages"]:
         warn(f"{backup.clear['bad_pages']} pages had failed their checksum when the backup was taken, and are as they were")
+    if backup.libc:
+        print(f"the original's C library was {backup.libc!r}: with another one, REINDEX what its locales sort")
     print(f"it needs PostgreSQL {backup.clear['major']}; archiving is off in it. Start it as this user with:")
     print(start_command(backup, pgdata))
     return 0

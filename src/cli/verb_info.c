@@ -194,6 +194,7 @@ repository_json(const struct info_repository *r)
 	json_object_set_new(o, "conflicts", conflicts_json(r));
 	report_number(o, "conflicts_resolved", r->conflicts.n - n_open(r));
 	report_number(o, "segments", r->segments);
+	report_number(o, "unverified_segments", r->windows.unverified);
 	report_text(o, "newest_segment", r->newest);
 	return o;
 }
@@ -319,6 +320,10 @@ print_wal(struct buf *b, const struct info_repository *r, struct err *err)
 	if (rc == 0)
 		rc = buf_printf(b, err, "  %" PRIu64 " segments of WAL%s%s\n", r->segments,
 		    r->newest[0] != '\0' ? ", newest " : "", r->newest);
+	if (rc == 0 && r->windows.unverified > 0)
+		rc = buf_printf(b, err,
+		    "  %" PRIu64 " of them behind a backup are UNVERIFIED, the last is %s: their PostgreSQL was not known\n",
+		    r->windows.unverified, r->windows.last_unverified);
 	return rc;
 }
 

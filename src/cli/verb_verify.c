@@ -74,6 +74,7 @@ report(const struct op *op, const struct verify_options *o, const struct verify_
 	report_number(j, "objects_read", r->read);
 	report_number(j, "objects_decrypted", r->decrypted);
 	report_number(j, "bytes", r->bytes);
+	report_number(j, "unverified_segments", r->unverified);
 	report_number(j, "files", r->files);
 	report_number(j, "file_bytes", r->file_bytes);
 	json_object_set_new(j, "seconds", json_real((double)r->elapsed_ms / 1000));
@@ -115,6 +116,11 @@ print_text(const struct verify_options *o, const struct verify_result *r, struct
 	if (rc == 0 && o->parts > 0)
 		rc = buf_printf(&b, err, "subset %" PRIu64 "/%" PRIu64 ": contents of the other objects were not read\n",
 		    o->part, o->parts);
+	if (rc == 0 && r->unverified > 0)
+		rc = buf_printf(&b, err,
+		    "%" PRIu64
+		    " segments of WAL were stored unverified: their PostgreSQL was newer than the pgcairn that stored them\n",
+		    r->unverified);
 	if (rc == 0)
 		rc = buf_printf(&b, err, "%s: %" PRIu64 " objects, %" PRIu64 " with their contents, %s, %.1f s\n",
 		    r->n_wrong == 0 ? "clean" : "FOUND SOMETHING WRONG", r->objects, r->read, size,

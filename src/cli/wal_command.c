@@ -2,7 +2,7 @@
 
 #include "keys/secret.h"
 
-#define THREADS_MAX 4 /* memory: about 3 MiB a thread */
+#define THREADS_MAX 4 /* memory: 24 MiB with that many, for a segment that does not compress */
 
 static int
 usage(struct err *err, const char *program, const char *what, const char *word)

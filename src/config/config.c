@@ -15,7 +15,7 @@
 #include "config/option.h"
 #include "config/suggest.h"
 
-#define THREADS_MAX 256
+#define THREADS_DEFAULT_MAX 16 /* one server's stream gives no work to more, and each holds some 8 MiB in a restore */
 
 const char *
 config_default_path(void)
@@ -210,5 +210,5 @@ config_repository(const struct config *cfg, const char *name)
 int
 config_threads(const struct config *cfg)
 {
-	return cfg->threads != 0 ? (int)cfg->threads : worker_default_threads(THREADS_MAX);
+	return cfg->threads != 0 ? (int)cfg->threads : worker_default_threads(THREADS_DEFAULT_MAX);
 }

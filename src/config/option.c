@@ -31,8 +31,9 @@ static const struct option rows[] = {
 	.offset = IN_CONFIG(run_directory)},
     {OPTION_PGCAIRN, "log-level", OPTION_ENUM, "info", "The most talkative level that is written.",
 	.offset = IN_CONFIG(log_level), .words = level_words},
-    {OPTION_PGCAIRN, "threads", OPTION_INTEGER, "0", "Threads that compress and encrypt; 0: as many as there are processors.",
-	.offset = IN_CONFIG(threads), .hi = 256},
+    {OPTION_PGCAIRN, "threads", OPTION_INTEGER, "0",
+	"Threads that compress and encrypt; 0: as many as there are processors, 16 at most.", .offset = IN_CONFIG(threads),
+	.hi = 256},
 
     {OPTION_CLUSTER, "pgdata", OPTION_PATH, NULL, "The data directory; not needed where backups are only restored.",
 	.offset = IN_CLUSTER(pgdata)},

@@ -221,7 +221,7 @@ change(struct adopt *a, struct err *err)
 	int rc = geteuid() == 0 ? owner_of(&owner, a->o->pgdata, err) : 0;
 
 	if (rc == 0 && geteuid() == 0)
-		rc = owner_become(&owner, err);
+		rc = owner_become(&owner, "PGDATA", err);
 	if (rc == 0)
 		rc = adopt_wal_mark(a->o->pgdata, &a->control, a->result, err);
 	if (rc == 0)

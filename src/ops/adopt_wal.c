@@ -124,24 +124,17 @@ mark(struct walk *w, const char *name, struct err *err)
 	if (access(done, F_OK) == 0)
 		return 0;
 	rc = fs_write_file(ready, "", 0, 0600, FS_CREATE_ONLY, err);
-	return rc == ERR_EXISTS ? 0 : rc;
+	return rc == ERR_EXISTS ? fs_settle(ready, err) : rc; /* an adopt that was killed may have made it, and not durable */
 }
 
 int
 adopt_wal_mark(const char *pgdata, const struct control *control, const struct adopt_result *result, struct err *err)
 {
 	struct walk w = {.control = control, .pgdata = pgdata, .each = mark};
-	FREE_AUTO char *status = NULL;
 	char history[WAL_NAME_MAX];
 	int rc;
 
 	(void)snprintf(history, sizeof(history), "%08" PRIX32 ".history", control->timeline);
 	rc = mark(&w, history, err);
-	if (rc == 0)
-		rc = walk(&w, result, err);
-	/* those that an adoption left which was killed */
-	status = rc == 0 ? str_printf("%s/pg_wal/archive_status", pgdata) : NULL;
-	if (rc == 0 && status == NULL)
-		rc = err_set(err, ERR_NOMEM, 0, "out of memory for a path");
-	return rc < 0 ? rc : fs_fsync_dir(status, err);
+	return rc < 0 ? rc : walk(&w, result, err);
 }

@@ -28,7 +28,7 @@ lock(const struct op *op, const struct owner *owner, int *out, struct err *err)
 		return err_set(err, ERR_NOMEM, 0, "out of memory for a path");
 	rc = owner_make_dirs(owner, op->config->run_directory, 0750, err);
 	if (rc == 0 && geteuid() == 0)
-		rc = owner_become(owner, err);
+		rc = owner_become(owner, "PGDATA", err);
 	if (rc < 0)
 		return rc;
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);

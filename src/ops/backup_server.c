@@ -2,7 +2,9 @@
 
 #include "base/fs.h"
 #include "base/str.h"
+#include "pg/conf_include.h"
 #include "pg/page.h"
+#include "pg/path.h"
 
 #define FILES_MAX 1024
 
@@ -32,11 +34,28 @@ setting(struct backup_server *s, const char *name, char **out, struct err *err)
 	return rc;
 }
 
-/* The real path of a file into the list, unless it lies in PGDATA or is in the list. Whether it can be read shows later. */
+/*
+ * The path under which the backup keeps a file. It is the one by which the server opens it, so that what it includes is found
+ * from there in the restored tree too; where that is no plain text for the place (".." behind a link), the real one.
+ */
+static char *
+kept_path(const char *path, const char *real)
+{
+	FREE_AUTO char *text = strdup(path), *same = NULL;
+
+	if (text == NULL)
+		return NULL;
+	path_collapse(text);
+	if (fs_real_path(text, &same, NULL) < 0 || strcmp(same, real) != 0)
+		return strdup(real);
+	return STEAL(text);
+}
+
+/* A file into the list, unless it lies in PGDATA or is in the list. Whether it can be read shows later. */
 static int
 add_file(struct backup_server *s, const char *path, const char *setting, struct err *err)
 {
-	FREE_AUTO char *real = NULL;
+	FREE_AUTO char *real = NULL, *kept = NULL;
 	struct backup_file *more;
 
 	if (path[0] != '/')
@@ -45,8 +64,11 @@ add_file(struct backup_server *s, const char *path, const char *setting, struct 
 		return err_set(err, ERR_NOMEM, 0, "out of memory for a path");
 	if (fs_is_inside(real, s->pgdata))
 		return 0;
+	kept = kept_path(path, real);
+	if (kept == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a path");
 	for (size_t i = 0; i < s->n_files; i++)
-		if (strcmp(s->files[i].path, real) == 0)
+		if (strcmp(s->files[i].path, kept) == 0)
 			return 0;
 	if (s->n_files == FILES_MAX)
 		return err_set(err, ERR_CONFIG, 0, "more than %d configuration files outside PGDATA", FILES_MAX);
@@ -54,7 +76,7 @@ add_file(struct backup_server *s, const char *path, const char *setting, struct 
 	if (more == NULL)
 		return err_set(err, ERR_NOMEM, 0, "out of memory for a list of files");
 	s->files = more;
-	s->files[s->n_files++] = (struct backup_file){STEAL(real), setting};
+	s->files[s->n_files++] = (struct backup_file){STEAL(kept), setting};
 	return 0;
 }
 
@@ -113,14 +135,35 @@ by_name(const void *a, const void *b)
 }
 
 static int
+add_included(const char *path, void *arg, struct err *err)
+{
+	return add_file(arg, path, "", err);
+}
+
+/* Files that are included. The server names each that sets something; only the directives name the others. */
+static int
+find_included(struct backup_server *s, const char *config_file, struct err *err)
+{
+	const struct conf_visitor v = {.file = add_included, .arg = s};
+	PG_ROWS_AUTO struct pg_rows *rows = NULL;
+	int rc = pg_conn_query(s->sql,
+	    "SELECT DISTINCT sourcefile FROM pg_catalog.pg_settings WHERE sourcefile IS NOT NULL ORDER BY 1", 0, NULL, &rows,
+	    err);
+
+	for (size_t i = 0; rc == 0 && i < pg_rows_count(rows); i++)
+		rc = add_file(s, pg_rows_value(rows, i, 0), "", err);
+	return rc < 0 ? rc : conf_walk(config_file, &v, err);
+}
+
+static int
 find_files(struct backup_server *s, struct err *err)
 {
 	static const struct {
 		const char *setting, *usual;
 	} named[BACKUP_SETTINGS] = {
 	    {"config_file", "postgresql.conf"}, {"hba_file", "pg_hba.conf"}, {"ident_file", "pg_ident.conf"}};
-	PG_ROWS_AUTO struct pg_rows *rows = NULL;
-	int rc = 0;
+	FREE_AUTO char *config_file = NULL;
+	int rc = setting(s, "config_file", &config_file, err);
 
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(named); i++) {
 		FREE_AUTO char *path = NULL;
@@ -130,16 +173,11 @@ find_files(struct backup_server *s, struct err *err)
 			rc = add_file(s, path, named[i].setting, err);
 		if (rc == 0)
 			rc = note_own(s, path, named[i].setting, named[i].usual, err);
-		if (rc == 0 && i == 0)
-			rc = add_siblings(s, path, err);
 	}
-	/* files that are included; each that sets something is named */
 	if (rc == 0)
-		rc = pg_conn_query(s->sql,
-		    "SELECT DISTINCT sourcefile FROM pg_catalog.pg_settings WHERE sourcefile IS NOT NULL ORDER BY 1", 0, NULL,
-		    &rows, err);
-	for (size_t i = 0; rc == 0 && i < pg_rows_count(rows); i++)
-		rc = add_file(s, pg_rows_value(rows, i, 0), "", err);
+		rc = add_siblings(s, config_file, err);
+	if (rc == 0)
+		rc = find_included(s, config_file, err);
 	if (rc == 0 && s->n_files > 0)
 		qsort(s->files, s->n_files, sizeof(*s->files), by_name);
 	return rc;

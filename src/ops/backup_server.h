@@ -10,7 +10,7 @@
 #include "pg/control.h"
 
 struct backup_file {
-	char *path;          /* real, absolute */
+	char *path;          /* absolute, as the server opens it */
 	const char *setting; /* that names it: config_file, hba_file, ident_file; "" for included ones */
 };
 

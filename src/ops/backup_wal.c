@@ -6,6 +6,7 @@
 #include "ops/backup_primary.h"
 #include "pg/timeline.h"
 #include "pg/wal_join.h"
+#include "repo/gap.h"
 #include "repo/wal_object.h"
 
 #define REMEDY_IDLE                                                                                                            \
@@ -30,6 +31,7 @@ struct waiter {
 	struct progress_of *of; /* by target */
 	char missing[WAL_NAME_MAX];
 	const char *where; /* the repository that misses it */
+	bool for_gaps;     /* this look asks whether what is missing was given up */
 	bool closed;       /* by the primary, for a standby's backup */
 	bool promoted;     /* the standby was, since its backup ended */
 };
@@ -82,6 +84,21 @@ check_ends(const struct waiter *w, uint64_t segno, const struct wal_summary *s, 
 	return 0;
 }
 
+/* A segment that somebody gave up will not come: no time limit makes this backup whole. */
+static int
+refuse_gap(const struct waiter *w, struct repository *r, const struct wal_name *name, struct err *err)
+{
+	GAP_SET_AUTO struct gap_set gaps = {0};
+	char why[DECISION_TEXT];
+	int rc = gap_set_read(&gaps, r, w->head->sysid, name, err);
+
+	if (rc < 0 || gaps.n == 0)
+		return rc;
+	decision_describe(&gaps.list[0].decision, why);
+	err_set(err, ERR_REFUSED, 0, "WAL segment %s, which the backup needs, was given up %s", w->missing, why);
+	return err_hint(err, "take another backup: it begins behind the gap");
+}
+
 static int
 look_at_segment(struct waiter *w, struct repository *r, struct progress_of *p, struct err *err)
 {
@@ -100,6 +117,15 @@ look_at_segment(struct waiter *w, struct repository *r, struct progress_of *p, s
 	rc = layout_wal(relative, h->sysid, &name, err);
 	if (rc == 0)
 		rc = stored_open(&s, r, relative, OBJECT_WAL, err);
+	if (rc == ERR_NOT_FOUND && w->for_gaps) {
+		struct err given_up;
+
+		rc = refuse_gap(w, r, &name, &given_up);
+		if (rc < 0)
+			*err = given_up;
+		else
+			rc = ERR_NOT_FOUND;
+	}
 	if (rc == 0)
 		rc = wal_object_decode(&summary, s->clear, NULL, err);
 	if (rc == 0)
@@ -236,11 +262,14 @@ wait_for_all(struct waiter *w, struct err *err)
 	struct deadline next_word = deadline_in_ms(BACKUP_WAL_TELL_MS), next_look = deadline_in_ms(0);
 	int64_t pause = BACKUP_WAL_POLL_MS / 16; /* an archiver that is not behind is done in a moment */
 
+	w->for_gaps = true;
 	while (look_at_all(w)) {
 		int rc = backup_interrupted(w->b, err);
 
+		w->for_gaps = false; /* a listing, which costs more than a look */
 		if (rc == 0 && deadline_passed(next_look)) {
 			look_at_primary(w, &end);
+			w->for_gaps = true;
 			next_look = deadline_in_ms(BACKUP_WAL_TELL_MS);
 		}
 

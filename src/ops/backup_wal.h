@@ -12,8 +12,8 @@
 #define BACKUP_WAL_PROMOTED_MS 30000 /* for a segment whose primary may be gone */
 
 /*
- * Repositories that do not have the WAL in time, or where it is damaged, fail in the fan-out. ERR_RETRY when that leaves none,
- * or when interrupted.
+ * Repositories that do not have the WAL in time, or where it is damaged or was given up, fail in the fan-out. ERR_RETRY when
+ * that leaves none, or when interrupted.
  */
 int backup_wal_wait(struct backup *b, struct err *err);
 

@@ -117,14 +117,14 @@ check_backups(struct check *c, const struct info_repository *r)
 /* A gap in front of the newest backup spoils what is older; one behind it spoils what is to come. One of a system that was
  * upgraded since lies in front of whatever came after. */
 static bool
-is_behind_newest(const struct info_repository *r, const struct wal_gap *g)
+is_behind_newest(const struct info_repository *r, uint64_t sysid, const char *segment)
 {
 	const struct backup_entry *newest = info_newest_backup(r);
 	struct wal_name name;
 
-	if (newest != NULL && newest->head.sysid != g->sysid)
+	if (newest != NULL && newest->head.sysid != sysid)
 		return false;
-	return newest == NULL || !wal_name_parse(g->first, &name) ||
+	return newest == NULL || !wal_name_parse(segment, &name) ||
 	       wal_name_segno(&name, newest->head.segment_size) >= newest->head.start_lsn / newest->head.segment_size;
 }
 
@@ -135,13 +135,21 @@ check_wal(struct check *c, const struct info_repository *r)
 		const struct wal_gap *g = &r->windows.gaps[i];
 
 		check_add(c,
-		    is_behind_newest(r, g) ? CHECK_CRITICAL
-		    : g->recorded          ? CHECK_NOTE
-					   : CHECK_WARNING,
+		    is_behind_newest(r, g->sysid, g->first) ? CHECK_CRITICAL
+		    : g->recorded                           ? CHECK_NOTE
+							    : CHECK_WARNING,
 		    "gap", r->config->name,
 		    "copy the segments from a repository that has them, or take a new backup: recovery cannot cross the gap",
 		    "timeline %" PRIu32 ", %s: %s", g->timeline, g->first, g->what);
 	}
+	if (r->windows.unverified > 0)
+		check_add(c,
+		    is_behind_newest(r, r->windows.unverified_sysid, r->windows.last_unverified) ? CHECK_WARNING : CHECK_NOTE,
+		    "unverified", r->config->name,
+		    "install a pgcairn that knows the server's version, then take a new backup: pgcairn backup --full",
+		    "%" PRIu64
+		    " segments of WAL were stored as they came, the last is %s: pgcairn did not know their PostgreSQL",
+		    r->windows.unverified, r->windows.last_unverified);
 	for (size_t i = 0; i < r->conflicts.n; i++) {
 		const struct conflict *one = &r->conflicts.list[i];
 		char id[2 * CONTENT_ID + 1];

@@ -104,7 +104,7 @@ make_directories(struct init *in, struct err *err)
 			rc = owner_make_dirs(&owner, path, 0750, err);
 	}
 	if (rc == 0)
-		rc = owner_become(&owner, err);
+		rc = owner_become(&owner, "PGDATA", err);
 	/* an init that was killed may have left a second name of a key that nobody ever writes again */
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(files); i++)
 		fs_tidy(files[i]);

@@ -300,7 +300,7 @@ op_become_owner(const struct op *op, struct err *err)
 
 	if (rc == 0)
 		rc = owner_of(&owner, op->cluster->pgdata, err);
-	return rc < 0 ? rc : owner_become(&owner, err);
+	return rc < 0 ? rc : owner_become(&owner, "PGDATA", err);
 }
 
 int

@@ -104,19 +104,19 @@ owner_can_read(const struct owner *o, const char *path)
 }
 
 int
-owner_become(const struct owner *o, struct err *err)
+owner_become(const struct owner *o, const char *what, struct err *err)
 {
 	const struct passwd *pw;
 
 	if (geteuid() == o->uid)
 		return 0;
 	if (geteuid() != 0) {
-		err_set(err, ERR_AUTH, 0, "PGDATA belongs to another user (uid %u)", (unsigned)o->uid);
+		err_set(err, ERR_AUTH, 0, "%s belongs to another user (uid %u)", what, (unsigned)o->uid);
 		return err_hint(err, "run it as that user, or as root");
 	}
 	pw = getpwuid(o->uid);
 	if ((pw != NULL ? initgroups(pw->pw_name, o->gid) : setgroups(0, NULL)) < 0 || setresgid(o->gid, o->gid, o->gid) < 0 ||
 	    setresuid(o->uid, o->uid, o->uid) < 0)
-		return err_set(err, ERR_AUTH, errno, "become the owner of PGDATA");
+		return err_set(err, ERR_AUTH, errno, "become the owner of %s", what);
 	return 0;
 }

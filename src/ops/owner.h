@@ -25,7 +25,8 @@ int owner_make_parent(const struct owner *o, const char *file, mode_t mode, stru
 /* By the file's mode; the directories above it are not looked at. */
 bool owner_can_read(const struct owner *o, const char *path);
 
-/* For root: become the owner for good. For anybody else: nothing, but ERR_AUTH unless it is the owner. */
-int owner_become(const struct owner *o, struct err *err);
+/* For root: become the owner for good. For anybody else: nothing, but ERR_AUTH unless it is the owner. what: is owned, for
+ * messages. */
+int owner_become(const struct owner *o, const char *what, struct err *err);
 
 #endif

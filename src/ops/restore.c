@@ -15,6 +15,7 @@
 #include "ops/place.h"
 #include "ops/restore_config.h"
 #include "ops/restore_files.h"
+#include "ops/restore_includes.h"
 #include "ops/restore_settings.h"
 #include "ops/restore_standby.h"
 #include "ops/restore_tablespaces.h"
@@ -142,7 +143,7 @@ make_tops(struct restore *r, struct err *err)
 	for (size_t i = 0; rc == 0 && i < r->map.n; i++)
 		rc = make_top(&owner, r->map.entries[i].path, mode, err);
 	if (rc == 0)
-		rc = owner_become(&owner, err);
+		rc = owner_become(&owner, "PGDATA", err);
 	if (rc == 0 && chmod(r->o->pgdata, mode) < 0)
 		rc = err_set(err, ERR_IO, errno, "chmod '%s'", r->o->pgdata);
 	return rc;
@@ -354,6 +355,8 @@ write_all(struct restore *r, struct err *err)
 		rc = restore_config_dirs(r->o->pgdata, &r->entries, err);
 	if (rc == 0)
 		rc = write_settings(r, err);
+	if (rc == 0)
+		restore_includes_check(r->host, r->o->pgdata, &r->entries);
 	if (rc == 0)
 		restore_host_settings(r->host, r->o->pgdata, r->plan->backup->head.major, &r->entries);
 	if (rc == 0)

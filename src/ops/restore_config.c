@@ -5,47 +5,27 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "ops/restore_files.h"
+#include "pg/conf_include.h"
 
-#define CONFIG_MAX ((size_t)4 << 20)
-#define DIRECTIVE "include_dir"
-
-/* The value of "include_dir 'x'" or "include_dir = 'x'"; false for every other line. */
-static bool
-included_dir(const char *line, size_t len, char *out, size_t size)
+static int
+make_dir(const struct conf_include *i, void *arg, struct err *err)
 {
-	size_t at = strspn(line, " \t"), n = 0;
+	const char *file = arg;
+	FREE_AUTO char *dir = NULL;
 
-	if (at + strlen(DIRECTIVE) >= len || strncasecmp(line + at, DIRECTIVE, strlen(DIRECTIVE)) != 0)
-		return false;
-	at += strlen(DIRECTIVE);
-	while (at < len && (line[at] == ' ' || line[at] == '\t' || line[at] == '=' || line[at] == '\''))
-		at++;
-	while (at < len && line[at] != '\'' && line[at] != '#' && line[at] != ' ' && line[at] != '\t' && n + 1 < size)
-		out[n++] = line[at++];
-	out[n] = '\0';
-	return n > 0 && out[0] != '/';
+	if (i->kind != CONF_INCLUDE_DIR || i->value[0] == '/')
+		return 0;
+	dir = str_printf("%.*s/%s", (int)(strrchr(file, '/') - file), file, i->value);
+	return dir != NULL ? fs_make_dirs(dir, 0700, err) : err_set(err, ERR_NOMEM, 0, "out of memory for a path");
 }
 
 static int
-dirs_of_file(const char *path, struct err *err)
+dirs_of_file(char *path, struct err *err)
 {
-	BUF_AUTO struct buf text = {.max = CONFIG_MAX};
-	int rc = fs_read_file(path, CONFIG_MAX, &text, err);
+	BUF_AUTO struct buf text = {.max = CONF_FILE_MAX};
+	int rc = fs_read_file(path, CONF_FILE_MAX, &text, err);
 
-	for (size_t at = 0; rc == 0 && at < text.len;) {
-		const char *line = buf_text(&text) + at, *end = memchr(line, '\n', text.len - at);
-		size_t len = end != NULL ? (size_t)(end - line) : text.len - at;
-		char name[256];
-
-		if (included_dir(line, len, name, sizeof(name))) {
-			FREE_AUTO char *dir = str_printf("%.*s/%s", (int)(strrchr(path, '/') - path), path, name);
-
-			rc =
-			    dir != NULL ? fs_make_dirs(dir, 0700, err) : err_set(err, ERR_NOMEM, 0, "out of memory for a path");
-		}
-		at += len + 1;
-	}
-	return rc;
+	return rc < 0 ? rc : conf_includes(buf_text(&text), text.len, make_dir, path, err);
 }
 
 int

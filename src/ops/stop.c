@@ -58,6 +58,7 @@ stop_check(const struct op *op, struct decision *d, struct err *err)
 static int
 enter(const struct op *op, struct err *err)
 {
+	FREE_AUTO char *what = NULL;
 	struct owner owner;
 	int rc = owner_of(&owner, op->config->state_directory, err);
 
@@ -65,7 +66,9 @@ enter(const struct op *op, struct err *err)
 		err->kind = rc = ERR_CONFIG;
 		err_hint(err, "run: pgcairn init");
 	}
-	return rc < 0 ? rc : owner_become(&owner, err);
+	if (rc == 0 && (what = str_printf("the state directory '%s'", op->config->state_directory)) == NULL)
+		rc = err_set(err, ERR_NOMEM, 0, "out of memory for a path");
+	return rc < 0 ? rc : owner_become(&owner, what, err);
 }
 
 static int
@@ -103,9 +106,11 @@ stop_archiving(const struct op *op, const char *reason, struct decision *d, bool
 	if (rc != ERR_EXISTS)
 		return rc;
 	rc = stop_check(op, d, err);
-	if (rc == 0)
-		return err_set(err, ERR_RETRY, 0, "it was started again meanwhile");
-	return rc == ERR_REFUSED ? fs_settle(path, err) : rc; /* whoever made it may have been killed over it */
+	if (rc == ERR_REFUSED) /* whoever stopped it may have been killed before that was durable */
+		rc = fs_settle(path, err);
+	else if (rc == 0)
+		rc = ERR_NOT_FOUND;
+	return rc == ERR_NOT_FOUND ? err_set(err, ERR_RETRY, 0, "it was started again meanwhile") : rc;
 }
 
 int
@@ -122,7 +127,7 @@ start_archiving(const struct op *op, bool *changed, struct err *err)
 	*changed = unlink(path) == 0;
 	if (!*changed && errno != ENOENT)
 		return err_set(err, ERR_IO, errno, "remove '%s'", path);
-	/* also when it is gone already: whoever removed it may have been killed over it */
+	/* whoever removed it may have been killed before that was durable; without the directory nobody ever stopped it */
 	rc = fs_fsync_parent_at(AT_FDCWD, path, err);
-	return rc == ERR_NOT_FOUND ? 0 : rc; /* it was never stopped on this host */
+	return !*changed && rc == ERR_NOT_FOUND ? 0 : rc;
 }

@@ -323,7 +323,10 @@ prove_by_search(const struct target *t, const struct manifest_head *b, const str
 	if (t->kind == TARGET_TIME && t->time_us < b->start_time_us) {
 		*too_early = true;
 		clock_format_utc(have, sizeof(have), b->start_time_us);
-		return err_set(err, ERR_REFUSED, 0, "%s lies before %s, when backup %s began", what, have, b->label);
+		err_set(err, ERR_REFUSED, 0, "%s lies before %s, when backup %s began", what, have, b->label);
+		return err_hint(err,
+		    "pgcairn info says from when on; if the clock of the backup's host was ahead, give the LSN, "
+		    "transaction or restore point instead");
 	}
 	rc = target_search(t, c, b->start_lsn, ring, &f, err);
 	if (rc < 0)

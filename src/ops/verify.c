@@ -72,14 +72,39 @@ verify_find_err(struct verify_work *w, const char *object, const struct err *err
 		verify_find(w, object, "damaged", REMEDY_DAMAGED, "%s", err->msg);
 		return;
 	case ERR_AUTH:
+		if (err->sys != 0) /* the system's permission, not ours */
+			break;
 		verify_find(w, object, "trust", "find out who wrote it; it is not used", "%s", err->msg);
 		return;
 	case ERR_CONFIG:
 		verify_find(w, object, "version", "use a newer pgcairn", "%s", err->msg);
 		return;
 	default:
-		verify_find(w, object, "unreadable", "look after the storage, then verify again", "%s", err->msg);
+		break;
 	}
+	verify_find(w, object, "unreadable", "look after the storage, then verify again", "%s", err->msg);
+}
+
+bool
+verify_is_found(struct verify_work *w, const char *object)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&w->lock);
+	for (size_t i = 0; i < w->result->n && !found; i++) {
+		const struct verify_finding *f = &w->result->list[i];
+
+		found = !f->note && f->place == w->place && strcmp(f->object, object) == 0;
+	}
+	pthread_mutex_unlock(&w->lock);
+	return found;
+}
+
+void
+verify_find_late(struct verify_work *w, const char *object, const struct err *err)
+{
+	if (err->kind != ERR_NOT_FOUND && !verify_is_found(w, object))
+		verify_find_err(w, object, err);
 }
 
 static int
@@ -232,6 +257,20 @@ choose_backups(struct verify_work *w, bool with_contents)
 	return n;
 }
 
+/* A manifest that could not be read when the backups were listed, and then could: nothing else looks at its backup. */
+static void
+find_unread_backups(struct verify_work *w)
+{
+	for (size_t i = 0; i < w->backups.n; i++) {
+		const struct backup_entry *e = &w->backups.list[i];
+		char name[OBJECT_NAME_MAX];
+
+		if (e->damaged && (w->options->label == NULL || strcmp(e->label, w->options->label) == 0) &&
+		    layout_manifest(name, e->label, e->generation, NULL) == 0 && !verify_is_found(w, name))
+			verify_find_err(w, name, &e->err);
+	}
+}
+
 static int
 verify_repository(struct verify_work *w, struct err *err)
 {
@@ -253,6 +292,8 @@ verify_repository(struct verify_work *w, struct err *err)
 	for (size_t i = 0; (w->ring != NULL || !w->repo->encrypted) && i < n_backups; i++)
 		w->total += w->backups.list[i].head.size;
 	rc = run_all(w, w->n, fill_object, err);
+	if (rc == 0)
+		find_unread_backups(w);
 	for (size_t i = 0; rc == 0 && i < n_backups; i++)
 		verify_backup_packs(w, &w->backups.list[i]);
 	if (rc == 0) {
@@ -353,7 +394,12 @@ gather_means(const struct op *op, struct means *m, struct verify_result *r, stru
 	m->comparison = secret_new();
 	if (m->comparison == NULL)
 		return err_set(err, ERR_NOMEM, 0, "out of memory for a key");
-	if (key_file_read(op->config->comparison_key, KEY_TYPE_COMPARISON, true, m->comparison->bytes, NULL) < 0) {
+	rc = key_file_read(op->config->comparison_key, KEY_TYPE_COMPARISON, true, m->comparison->bytes, &why);
+	if (rc < 0) {
+		if (rc != ERR_NOT_FOUND) { /* a host that only reads has none */
+			err_wrap(&why, "contents are not compared with their content ids");
+			log_err(op->log, LOG_WARN, &why);
+		}
 		secret_free(m->comparison);
 		m->comparison = NULL;
 	}

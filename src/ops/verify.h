@@ -41,6 +41,7 @@ struct verify_result {
 	uint64_t read;    /* of those, with their contents */
 	uint64_t bytes;   /* stored bytes of those */
 	uint64_t decrypted;
+	uint64_t unverified;        /* segments of WAL that were stored without being looked into */
 	uint64_t files, file_bytes; /* of backups, compared with their checksums */
 	int64_t elapsed_ms;
 	bool identity;              /* contents were opened */

@@ -12,10 +12,13 @@ static void
 check_pin(struct verify_work *w, const struct backup_entry *b, const char *name, const struct manifest_pack *pin)
 {
 	STORED_AUTO struct stored *s = NULL;
+	struct err why;
+	int rc = stored_open(&s, w->repo, name, OBJECT_PACK, &why);
 
-	/* what does not open was found when the object was looked at */
-	if (stored_open(&s, w->repo, name, OBJECT_PACK, NULL) < 0)
+	if (rc < 0) {
+		verify_find_late(w, name, &why);
 		return;
+	}
 	if (memcmp(s->index->digest, pin->digest, OBJECT_DIGEST) != 0)
 		verify_find(w, name, "pin", REMEDY_PACK, "it is not the pack that the manifest of backup %s names", b->label);
 	else if (s->index->lengths.plain != pin->plain || s->index->size != pin->stored)
@@ -102,6 +105,7 @@ need_pack(struct reader *r, uint32_t number, struct err *err)
 		stored_free(r->pack);
 		r->pack = NULL;
 		r->pack_failed = true;
+		verify_find_late(r->w, name, err);
 		return rc;
 	}
 	return 0;
@@ -198,8 +202,7 @@ verify_backup_files(struct verify_work *w, const struct backup_entry *b)
 		rc = err_set(&err, ERR_NOMEM, 0, "out of memory for a frame");
 	if (rc == 0)
 		rc = stored_open(&manifest, w->repo, name, OBJECT_MANIFEST, &err);
-	if (rc == 0 && manifest->index->header.cipher != OBJECT_CIPHER_NONE &&
-	    (w->ring == NULL || keyring_need(w->ring, w->repo, manifest->index->header.key_id, NULL) < 0))
+	if (rc == 0 && !verify_can_open(w, manifest, name))
 		return;
 	if (rc == 0)
 		rc = stored_unlock(manifest, w->ring, &err);

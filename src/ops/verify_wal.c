@@ -17,15 +17,6 @@ name_segment(const struct wal_set *set, timeline_t timeline, uint64_t segno, cha
 		out[0] = '\0';
 }
 
-/* Can the segment be opened at all? When not, that was found when it was looked at. */
-static bool
-opens(struct verify_work *w, const char *name)
-{
-	STORED_AUTO struct stored *s = NULL;
-
-	return stored_open(&s, w->repo, name, OBJECT_WAL, NULL) == 0;
-}
-
 /* A store that fails is no finding about WAL. */
 static bool
 is_store_error(int kind)
@@ -44,12 +35,31 @@ index_of(const struct wal_set_timeline *t, uint64_t segno)
 	return i;
 }
 
+/*
+ * The chain ends before a segment: it does not join, or it cannot be read by now. What was found when it was looked at itself
+ * is not told again; in a subset it was not looked at. first: nothing is before it. True: it opens, and can be gone on from.
+ */
+static bool
+tell_break(struct verify_work *w, const char *name, bool first, const struct err *why)
+{
+	STORED_AUTO struct stored *s = NULL;
+	struct err now;
+	bool opens = stored_open(&s, w->repo, name, OBJECT_WAL, &now) == 0;
+
+	if (opens && !first && why->kind == ERR_CORRUPT)
+		verify_find(w, name, "join", REMEDY_WAL, "it does not continue the segment before it: %s", why->msg);
+	else if (verify_listed(w, name))
+		verify_find_late(w, name, why);
+	return opens;
+}
+
 /* From one segment as far as it goes; *next is where to go on. */
 static int
 join_from(struct verify_work *w, const struct wal_set *set, const struct wal_set_timeline *t, uint64_t start, uint64_t *next,
     struct err *err)
 {
 	WAL_CHAIN_AUTO struct wal_chain *c = NULL;
+	timeline_t timeline = t->timeline;
 	char name[OBJECT_NAME_MAX];
 	struct err why = {0};
 	int rc = wal_chain_build(&c, &w->repo, 1, set, &t->history, wal_segment_start(start, set->segment_size), 0, &why);
@@ -60,13 +70,14 @@ join_from(struct verify_work *w, const struct wal_set *set, const struct wal_set
 		*err = why;
 		return why.kind;
 	}
-	*next = start + (c != NULL ? c->n : 1);
-	if (c == NULL || why.kind == 0)
+	*next = start + (c != NULL ? c->n : 0);
+	if (why.kind == 0)
 		return 0;
-	name_segment(set, t->timeline, *next, name);
-	if (opens(w, name))
-		verify_find(w, name, "join", REMEDY_WAL, "it does not continue the segment before it: %s", why.msg);
-	else
+	/* before the fork it is the older timeline's */
+	if (wal_set_mask(set, timeline, *next) == 0)
+		timeline = timeline_of_lsn(&t->history, wal_segment_start(*next, set->segment_size));
+	name_segment(set, timeline, *next, name);
+	if (!tell_break(w, name, c == NULL, &why) || c == NULL)
 		(*next)++;
 	return 0;
 }

@@ -66,6 +66,12 @@ void verify_note(struct verify_work *w, const char *object, const char *kind, co
 /* What reading an object ended with: kind and remedy by the error's. */
 void verify_find_err(struct verify_work *w, const char *object, const struct err *err);
 
+/* Thread-safe. Is there a finding (not a note) about this object of this repository? */
+bool verify_is_found(struct verify_work *w, const char *object);
+/* An object that was looked at once fails when it is read again, for what belongs together. Nothing when it is found already,
+ * or gone: it was removed since the listing. */
+void verify_find_late(struct verify_work *w, const char *object, const struct err *err);
+
 bool verify_listed(const struct verify_work *w, const char *relative);
 bool verify_in_subset(const struct verify_work *w, const char *relative);
 /* Does the label that was asked for, if any, concern this object? */
@@ -75,6 +81,10 @@ void verify_classify(const char *relative, struct verify_name *out);
 
 /* One object, on any thread. */
 void verify_object(struct verify_work *w, struct verify_object *o);
+
+/* Can the content be opened? Where the key is missing, damaged or not for us, that was found already. object: for a finding. */
+struct stored;
+bool verify_can_open(struct verify_work *w, const struct stored *s, const char *object);
 
 /* Packs and their pins; and, with keys, every file. The second runs on any thread. */
 void verify_backup_packs(struct verify_work *w, const struct backup_entry *b);

@@ -188,12 +188,29 @@ take_break(struct windows *w, const struct wal_chain *c, struct err *err)
 	return add_gap(w, c->set, c->links[c->n - 1].timeline, c->links[c->n - 1].segno + 1, 0, c->broken.msg, err);
 }
 
+/* Each once: what lies on an older timeline is counted along its own path, what an earlier chain had lies before from. */
+static void
+count_unverified(struct windows *w, const struct wal_chain *c, uint64_t *from)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		const struct wal_link *l = &c->links[i];
+
+		if (l->verified || l->timeline != c->path->timeline || l->segno < *from)
+			continue;
+		w->unverified++;
+		w->unverified_sysid = c->set->sysid;
+		wal_chain_name(c, i, w->last_unverified);
+		*from = l->segno + 1;
+	}
+}
+
 /* Backups come in the order of their stops; one that lies inside of the last chain adds no window. */
 static int
 along_path(struct windows *w, struct repository *r, const struct wal_set *set, const struct timeline_history *path,
     const struct backup_set *backups, bool *usable, struct err *err)
 {
 	lsn_t from = 0, to = 0;
+	uint64_t uncounted = 0; /* segment */
 
 	for (size_t i = 0; i < backups->n; i++) {
 		const struct backup_entry *b = &backups->list[i];
@@ -219,6 +236,7 @@ along_path(struct windows *w, struct repository *r, const struct wal_set *set, c
 				return rc;
 			continue;
 		}
+		count_unverified(w, c, &uncounted);
 		rc = take_break(w, c, err);
 		if (rc == 0 && wal_chain_end(c) >= b->head.stop_lsn) {
 			usable[i] = true;

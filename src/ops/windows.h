@@ -37,6 +37,11 @@ struct windows {
 	size_t n;
 	struct wal_gap *gaps;
 	size_t n_gaps;
+	/* Segments behind a backup that were stored without being looked into: a PostgreSQL newer than the pgcairn that stored
+	 * them. */
+	uint64_t unverified;
+	uint64_t unverified_sysid; /* of the last of them */
+	char last_unverified[WAL_NAME_MAX];
 };
 
 /*

@@ -15,3 +15,27 @@ path_is_plain(const char *path)
 		path += n + 1;
 	}
 }
+
+void
+path_collapse(char *path)
+{
+	const char *from = path;
+	size_t to = 0, n;
+
+	for (; *(from += strspn(from, "/")) != '\0'; from += n) {
+		n = strcspn(from, "/");
+		if (n == 2 && from[0] == '.' && from[1] == '.') {
+			while (to > 0 && path[--to] != '/')
+				;
+			continue;
+		}
+		if (n == 1 && from[0] == '.')
+			continue;
+		path[to++] = '/'; /* what is kept is never longer than what was read */
+		memmove(path + to, from, n);
+		to += n;
+	}
+	if (to == 0)
+		path[to++] = '/';
+	path[to] = '\0';
+}

@@ -137,7 +137,7 @@ build() { # tests
 }
 
 run_race() { # full|small
-	command -v pgbackrest >/dev/null || die "no pgbackrest; hint: apt-get install --no-install-recommends pgbackrest"
+	command -v pgbackrest >/dev/null || die "no pgbackrest; hint: sh examples/dependencies.sh bench"
 	build false
 	cc -O2 -o "$work/timer" "$source_root/tests/bench/timer.c"
 	mkdir "$work/bin"

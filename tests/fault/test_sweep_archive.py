@@ -78,7 +78,7 @@ def is_told(result, fault):
 @pytest.mark.parametrize("way", ["unnamed", "named", pytest.param("renamed", marks=slow)])
 @pytest.mark.parametrize("fault", KILLS)
 def test_a_kill_at_any_call_leaves_the_segment_absent_or_whole(one, injector, tally, few, way, fault):
-    sweep = archiving(one, injector, tally, refuse=WAYS[way], most=few)
+    sweep = archiving(one, injector, tally, refuse=WAYS[way], a_kind=None if way == "unnamed" else 4, most=few)
     for result in sweep.run(fault, None if way == "unnamed" else CHANGES):
         assert result.returncode in (KILLED if fault == "kill" else FAILED | KILLED), result.stderr
         the_next_try_stores_it(one, result)

@@ -96,7 +96,7 @@ def test_there_is_a_whole_backup_or_none(one, injector, tally, few, fault):
 @pytest.mark.parametrize("fault", ["kill", "EIO"])
 def test_a_repository_has_a_manifest_only_where_it_has_the_packs(two, injector, tally, few, fault):
     differ = 0
-    for number, result in enumerate(backing_up(two, injector, tally, most=few).run(fault, CHANGES)):
+    for number, result in enumerate(backing_up(two, injector, tally, most=few or 80).run(fault, CHANGES)):
         whole_or_none(two, result, number)
         differ += labels(two, "near") != labels(two, "far")
     assert differ or few, "nothing fell between the two repositories"
@@ -106,7 +106,7 @@ def test_a_repository_has_a_manifest_only_where_it_has_the_packs(two, injector, 
 @pytest.mark.parametrize("fault", ["kill", "EIO"])
 def test_on_a_poorer_file_system_too(one, injector, tally, few, fault):
     refuse = ("tmpfile=EOPNOTSUPP",)
-    for number, result in enumerate(backing_up(one, injector, tally, refuse=refuse, most=few).run(fault, CHANGES)):
+    for number, result in enumerate(backing_up(one, injector, tally, refuse=refuse, most=few or 60).run(fault, CHANGES)):
         left = litter(one)
         grow_old(left)
         injector.run(one.command("pgcairn", "backup"), ["/nowhere"], refuse=refuse, status=0)

@@ -145,7 +145,7 @@ def test_a_fetch_that_dies_is_no_miss_and_leaves_nothing(ready, segments, name):
 def slowed(site, segment, target):
     """A fetch that takes seconds over its writing."""
     return site.runtime.popen(
-        ["strace", "-f", "-qq", "-o", "/dev/null", "-P", f"{target}.pgcairn", "-e", "inject=write:delay_enter=1500000",
+        ["strace", "-f", "-qq", "-o", "/dev/null", "-P", f"{target}.pgcairn", "-e", "inject=write,pwrite64:delay_enter=1500000",
          *site.command("pgcairn-wal-restore", segment.name, target)],
         env={"ASAN_OPTIONS": "detect_leaks=0"}, cwd=site.directory, stderr=subprocess.DEVNULL, start_new_session=True)
 

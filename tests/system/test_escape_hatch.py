@@ -287,9 +287,10 @@ def test_configuration_from_outside_comes_back(runtime, place, make_site):
     (etc / "conf.d").mkdir()
     for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
         (cluster.data / name).rename(etc / name)
-    (etc / "absolute.conf").touch()
+    (etc / "absolute.conf").write_text("work_mem = '5MB'\n")
+    (etc / "silent.conf").write_text("# sets nothing\n")
     with open(etc / "postgresql.conf", "a", encoding="utf-8") as conf:
-        conf.write(f"include_dir 'conf.d'\ninclude = '{etc}/absolute.conf'  # stays the original's\n")
+        conf.write(f"include_dir 'conf.d'\ninclude 'silent.conf'\ninclude = '{etc}/absolute.conf'  # stays the original's\n")
         conf.write(f"hba_file = '{etc}/pg_hba.conf'\nident_file = '{etc}/pg_ident.conf'\n"
                    f"data_directory = '{cluster.data}'\nrecovery_target_lsn = '0/1'\n")
     runtime.own(etc)
@@ -337,7 +338,9 @@ def test_gaps_and_conflicts_are_told(runtime, place):
     lost = Lost.__new__(Lost)
     lost.runtime, lost.hatch, lost.repository = runtime, place / "hatch.py", site.repositories["local"]
     shutil.copy(HATCH, lost.hatch)
+    site.pgcairn("conflict", "resolve", names[0], "--keep", "first", "--reason", "the other is a copy", "--release")
     said = lost.run("list").stdout
+    assert ".resolved at" in said and ".released at" in said
     assert f"gap {names[1]}: given up" in said and "'a test'" in said
     assert re.search(rf"conflict wal/\d+/00000001/00000000/{names[0]}/[0-9a-f]{{32}}", said)
     assert " 0 wrong, 0 files that are nobody's" in lost.run("verify", "--identity", site.keys / "identity").stdout

@@ -283,6 +283,27 @@ def test_a_backup_that_is_wrong_leaves_nothing_that_starts(forged, tmp_path, lin
     assert not (tmp_path / "data/global/pg_control").exists()
 
 
+@pytest.mark.parametrize("text, said", [
+    (b"include '../../../../out'", "still names ../../../../out"),
+    (b"include_dir '../../../../out'", "still names ../../../../out"),
+    (b"include '%s'" % (b"x" * 300), "File name too long"),
+    (b"include 'a\0'", "damaged"),
+])
+def test_an_included_name_leads_nowhere_outside(forged, tmp_path, capfd, text, said):
+    config = {k: v for k, v in entry("x").items() if k != "file"}
+    forged.backup({**config, "config": "/etc/a.conf", "size": len(text), "crc32c": crc32c.crc32c(text), "runs": [[0, 0, 10, len(text)]]},
+                  contents=b"0123456789" + text)
+    backup = forged.opened()
+    backup.check()
+    try:
+        hatch.restore(backup, str(tmp_path / "data").encode(), {}, "")
+    except (hatch.Refused, OSError) as error:
+        assert said in str(error)
+    else:
+        assert said in capfd.readouterr().err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "repository"]
+
+
 def test_memory_does_not_grow_with_what_is_restored(forged, tmp_path):
     plain = b"0123456789" + bytes(MIB - 10)
     frames = [Frame(lz4.block.compress(plain, store_size=False), 1, MIB)] * 96

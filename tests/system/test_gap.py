@@ -1,6 +1,8 @@
 """gap: a segment that archiving refuses has a way out that loses nothing, and recovery never ends silently at it."""
 
+import re
 import shutil
+import time
 
 import pytest
 
@@ -107,6 +109,32 @@ def test_a_good_copy_closes_the_gap(stuck):
     restored.start()
     restored.wait_promoted()
     assert later in {p.name for p in segments(stuck)}
+
+
+def test_a_backup_that_waits_for_a_segment_fails_when_it_is_given_up(stuck):
+    record(stuck)
+    stuck.source.archive_now()
+    source = stuck.source
+    source.configure(archive_command="/bin/false")
+    source.value("SELECT pg_reload_conf()")
+    started = time.monotonic()
+    with open(stuck.directory / "said", "w+", encoding="utf-8") as said:
+        process = stuck.runtime.popen(stuck.command("pgcairn", "backup", "--full", "--wal-timeout", "10min"), stdout=said, stderr=said)
+        try:
+            wait_until(lambda: "waiting for WAL segment" in (stuck.directory / "said").read_text(), "the backup to wait", 60)
+            waits_for = re.search("waiting for WAL segment ([0-9A-F]{24})", (stuck.directory / "said").read_text())[1]
+            copy = stuck.directory / waits_for
+            stuck.runtime.run(["cp", source.data / "pg_wal" / waits_for, copy])
+            spoil(copy)
+            stuck.json("gap", "record", copy, "--reason", REASON)
+            assert process.wait(timeout=60) not in (0, 75)
+        finally:
+            process.kill()
+            process.wait()
+    said = (stuck.directory / "said").read_text()
+    assert f"{waits_for}, which the backup needs, was given up" in said and REASON in said and "take another backup" in said
+    assert time.monotonic() - started < 120
+    assert len(stuck.info("near")["backups"]) == 1
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """What backup and restore do when repositories vanish, objects rot, keys are wrong, and the server breaks off."""
 
 import shutil
+import struct
 
 import pytest
 
@@ -253,6 +254,29 @@ def test_a_damaged_repository_is_left_out_for_the_whole_one(two_repositories):
     source.stop()
     flip_bit(backup_objects(two_repositories, "pack-*", "near")[0], 5000)
     comes_back(two_repositories.restore("--without-repository", "near"), held)
+
+
+def frame_offsets(path):
+    """Where the frames of an object begin, as docs/repository-format.md says."""
+    data = path.read_bytes()
+    header, frames, clear, sealed, signature = struct.unpack("<5I", data[-72:-52])
+    table = len(data) - 80 - signature - sealed - clear - 40 * frames
+    lengths = [int.from_bytes(data[table + 40 * i:table + 40 * i + 4], "little") for i in range(frames)]
+    return [header + sum(lengths[:i]) for i in range(frames)]
+
+
+def test_two_damaged_repositories_make_good_for_each_other_frame_by_frame(two_repositories):
+    source, held = backed_up(two_repositories)
+    source.stop()
+    near, far = (backup_objects(two_repositories, "pack-*", name)[0] for name in ("near", "far"))
+    at = frame_offsets(near)
+    for damaged, frames in ((near, (0, 5, 6)), (far, (1, 4, 7))):
+        for frame in frames:
+            flip_bit(damaged, at[frame] + 100)
+    comes_back(two_repositories.restore(), held)
+    flip_bit(far, at[0] + 100)  # now nobody has the first one
+    said = two_repositories.pgcairn("restore", "--pgdata", two_repositories.directory / "second", status={1, 3}).stderr
+    assert "frame 0 has other bytes" in said
 
 
 # Keys

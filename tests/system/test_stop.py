@@ -151,3 +151,14 @@ def test_root_decides_for_the_user_who_archives(running):
         assert "root@" in running.json("info")["archiving"]["by"]
     finally:
         running.pgcairn("start")
+
+
+def test_a_user_who_may_not_is_told_whose_the_state_directory_is(running):
+    if running.runtime.user is None:
+        pytest.skip("the tests do not run as root")
+    readable = running.directory / "state"
+    for verb in (("stop", "--reason", REASON), ("start",)):
+        result = subprocess.run([str(a) for a in running.command("pgcairn", *verb)], env=running.runtime.environment(), check=False,
+                                capture_output=True, text=True, timeout=60, user=65533, group=65533, extra_groups=[])
+        assert result.returncode != 0, result.stdout
+        assert f"the state directory '{readable}' belongs to another user" in result.stderr and "PGDATA" not in result.stderr
