@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/scope.h"
+#include "base/str.h"
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
@@ -23,6 +24,10 @@ write_line(const struct log *log, const char *word, const char *text)
 		n = (int)sizeof(line) - 1;
 		line[n - 1] = '\n';
 	}
+	for (int i = 0; i < n - 1; i++) /* one message, one line */
+		if (line[i] == '\n' || line[i] == '\r' || line[i] == '\t')
+			line[i] = ' ';
+	str_disarm(line, (size_t)n);
 	/* where standard error is gone there is nobody left to tell */
 	if (write(log->fd, line, (size_t)n) < 0)
 		return;
@@ -39,9 +44,6 @@ log_write(const struct log *log, enum log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	for (char *p = text; *p != '\0'; p++)
-		if (*p == '\n' || *p == '\r')
-			*p = ' ';
 	write_line(log, level_names[level], text);
 }
 

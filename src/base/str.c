@@ -215,3 +215,14 @@ str_copy(char *out, size_t size, const char *text, const char *what, struct err 
 	memcpy(out, text, n + 1);
 	return 0;
 }
+
+void
+str_disarm(char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if ((c < 0x20 && c != '\n') || c == 0x7f)
+			text[i] = '?';
+	}
+}

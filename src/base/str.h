@@ -34,6 +34,12 @@ char *str_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* In single quotes for a POSIX shell; a new string, NULL when memory is out. */
 char *str_shell_quote(const char *text);
 
+/*
+ * Bytes that a terminal obeys become '?', all but newline: what other hosts wrote must not move a cursor or retitle a
+ * window. UTF-8 stays as it is.
+ */
+void str_disarm(char *text, size_t len);
+
 /* Copies with a NUL; ERR_CONFIG naming what when it does not fit: nothing is ever cut. */
 int str_copy(char *out, size_t size, const char *text, const char *what, struct err *err);
 

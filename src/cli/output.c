@@ -3,10 +3,12 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/str.h"
 
 int
-output_text(const struct buf *text, struct err *err)
+output_text(struct buf *text, struct err *err)
 {
+	str_disarm((char *)text->data, text->len);
 	return fs_write_all(STDOUT_FILENO, buf_text(text), text->len, "standard output", err);
 }
 

@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 
-int output_text(const struct buf *text, struct err *err);
+int output_text(struct buf *text, struct err *err);
 
 /* One JSON document, indented, with a newline. */
 int output_json(const json_t *o, struct err *err);

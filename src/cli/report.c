@@ -64,12 +64,3 @@ report_err(const struct err *err)
 		report_text(o, "hint", err->hint);
 	return o;
 }
-
-int
-report_print(struct buf *text, struct err *err)
-{
-	for (size_t i = 0; i < text->len; i++)
-		if ((text->data[i] < ' ' && text->data[i] != '\n') || text->data[i] == 127)
-			text->data[i] = '?';
-	return output_text(text, err);
-}

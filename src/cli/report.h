@@ -15,9 +15,6 @@ void report_number(json_t *o, const char *member, uint64_t n);
 void report_lsn(json_t *o, const char *member, lsn_t lsn);
 void report_time(json_t *o, const char *member, int64_t us);
 
-/* Text to standard output. Names in it may come from a repository: what a terminal would obey is shown as '?'. */
-int report_print(struct buf *text, struct err *err);
-
 /* The members time, by and reason. */
 void report_decision(json_t *o, const struct decision *d);
 

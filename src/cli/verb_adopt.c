@@ -71,7 +71,7 @@ print_text(const struct op *op, const struct adopt_options *o, const struct adop
 
 	if (r->already) {
 		rc = buf_printf(&b, err, "'%s' is adopted already\n", o->pgdata);
-		return rc < 0 ? rc : report_print(&b, err);
+		return rc < 0 ? rc : output_text(&b, err);
 	}
 	lsn_format(fork, r->fork);
 	rc = buf_printf(&b, err,
@@ -86,7 +86,7 @@ print_text(const struct op *op, const struct adopt_options *o, const struct adop
 		rc = buf_printf(&b, err, "set pgdata = %s in the configuration, and conninfo to match\n", o->pgdata);
 	if (rc == 0)
 		rc = buf_printf(&b, err, "then take a base backup: pgcairn backup\n");
-	return rc < 0 ? rc : report_print(&b, err);
+	return rc < 0 ? rc : output_text(&b, err);
 }
 
 static int

@@ -62,7 +62,7 @@ print_text(const struct check_result *r, struct err *err)
 		    f->repository[0] != '\0' ? " " : "", f->repository, f->what, f->remedy[0] != '\0' ? "; remedy: " : "",
 		    f->remedy);
 	}
-	return rc < 0 ? rc : report_print(&b, err);
+	return rc < 0 ? rc : output_text(&b, err);
 }
 
 /* Up to the bar is read by people, behind it by programs: no bar and no line end may come from a message. */
@@ -98,7 +98,7 @@ print_nagios(const struct op *op, const struct check_result *r, struct err *err)
 		rc = buf_printf(&b, err, " archived_in=%.3fs", (double)r->proved_ms / 1000);
 	if (rc == 0)
 		rc = buf_printf(&b, err, "\n");
-	return rc < 0 ? rc : report_print(&b, err);
+	return rc < 0 ? rc : output_text(&b, err);
 }
 
 static int

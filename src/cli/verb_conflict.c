@@ -112,7 +112,7 @@ print_list(const struct conflict_views *v, struct err *err)
 	}
 	if (rc == 0)
 		rc = v->n == 0 ? buf_printf(&b, err, "no conflict\n") : table_print(t, &b, err);
-	return rc < 0 ? rc : report_print(&b, err);
+	return rc < 0 ? rc : output_text(&b, err);
 }
 
 static int
@@ -161,7 +161,7 @@ print_show(const struct conflict_views *v, struct err *err)
 			    one->conflict.released ? " and the other released" : "", why);
 		}
 	}
-	return rc < 0 ? rc : report_print(&b, err);
+	return rc < 0 ? rc : output_text(&b, err);
 }
 
 static int

@@ -114,7 +114,7 @@ print_text(const struct plan_options *o, const struct plan *p, struct err *err)
 		rc = buf_printf(&b, err, "its segment is of timeline %" PRIu32 " and in ", p->stop.timeline);
 	if (rc == 0)
 		rc = print_names(&b, p, p->chain->links[p->stop.link].mask, err);
-	return rc < 0 ? rc : report_print(&b, err);
+	return rc < 0 ? rc : output_text(&b, err);
 }
 
 static int

@@ -69,7 +69,7 @@ print_list(const struct cli_invocation *inv, const struct gap_rows *rows, struct
 		return output_json(o, err);
 	if (rc == 0)
 		rc = rows->n == 0 ? buf_printf(&b, err, "nothing was given up\n") : table_print(t, &b, err);
-	return rc < 0 ? rc : report_print(&b, err);
+	return rc < 0 ? rc : output_text(&b, err);
 }
 
 static int
@@ -103,7 +103,7 @@ print_record(const struct cli_invocation *inv, const struct gap_result *r, struc
 		    "no moment from %s on can be restored until the next base backup: take one now, pgcairn backup\n"
 		    "a good copy of the segment (to %s) that is archived under its name closes the gap\n",
 		    from, to);
-	return rc < 0 ? rc : report_print(&b, err);
+	return rc < 0 ? rc : output_text(&b, err);
 }
 
 static int

@@ -389,7 +389,7 @@ print_text(const struct op *op, const struct info *info, struct err *err)
 
 	for (size_t i = 0; rc == 0 && i < info->n; i++)
 		rc = print_repository(&b, &info->repositories[i], err);
-	return rc < 0 ? rc : report_print(&b, err);
+	return rc < 0 ? rc : output_text(&b, err);
 }
 
 static int

@@ -289,7 +289,7 @@ print_text(const struct restore_options *o, const struct restore_result *r, stru
 	if (rc == 0)
 		rc = buf_printf(&b, err, "%s: %s\n",
 		    o->dry_run ? "nothing was written; it would be started with" : "start it with", r->start_command);
-	return rc < 0 ? rc : report_print(&b, err);
+	return rc < 0 ? rc : output_text(&b, err);
 }
 
 static volatile sig_atomic_t interrupted;

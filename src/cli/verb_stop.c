@@ -31,14 +31,14 @@ print(const struct cli_invocation *inv, bool stopped, bool changed, const struct
 	if (!stopped) {
 		rc = buf_printf(&b, err, "archiving of cluster %s %s on this host\n", op->cluster->name,
 		    changed ? "goes on" : "was not stopped");
-		return rc < 0 ? rc : report_print(&b, err);
+		return rc < 0 ? rc : output_text(&b, err);
 	}
 	decision_describe(d, text);
 	rc = buf_printf(&b, err,
 	    "archiving of cluster %s %s on this host %s\n"
 	    "the server keeps its WAL in pg_wal until: pgcairn start\n",
 	    op->cluster->name, changed ? "is stopped" : "was stopped already", text);
-	return rc < 0 ? rc : report_print(&b, err);
+	return rc < 0 ? rc : output_text(&b, err);
 }
 
 static int

@@ -125,7 +125,7 @@ print_text(const struct verify_options *o, const struct verify_result *r, struct
 		rc = buf_printf(&b, err, "%s: %" PRIu64 " objects, %" PRIu64 " with their contents, %s, %.1f s\n",
 		    r->n_wrong == 0 ? "clean" : "FOUND SOMETHING WRONG", r->objects, r->read, size,
 		    (double)r->elapsed_ms / 1000);
-	return rc < 0 ? rc : report_print(&b, err);
+	return rc < 0 ? rc : output_text(&b, err);
 }
 
 static void

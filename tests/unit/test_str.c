@@ -178,6 +178,16 @@ nothing_is_ever_cut(void **state)
 	assert_true(str_ends("abc", "") && str_ends("abc", "bc") && !str_ends("bc", "abc"));
 }
 
+static void
+what_a_terminal_obeys_is_taken_out(void **state)
+{
+	char text[] = "a\x1b[31m\tb\x7f\n\xc3\xa4\rz";
+
+	(void)state;
+	str_disarm(text, sizeof(text) - 1);
+	assert_string_equal(text, "a?[31m?b?\n\xc3\xa4?z");
+}
+
 int
 main(void)
 {
@@ -188,6 +198,7 @@ main(void)
 	    cmocka_unit_test(a_size_is_readable),
 	    cmocka_unit_test(quoted_text_comes_back_from_a_shell),
 	    cmocka_unit_test(nothing_is_ever_cut),
+	    cmocka_unit_test(what_a_terminal_obeys_is_taken_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
