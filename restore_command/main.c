@@ -132,6 +132,30 @@ explain_refusal(const struct wal_command *c, int kind, struct err *err)
 		    "for a standby that shall live on without its repositories: [restore] promote-without-archive = allow");
 }
 
+#define WHAT_MAY_COME "the server may go on: promoted now, it may take a timeline that another server has taken"
+
+/* The same for a fetch that has not come to an end: nobody is left then to think about it. */
+static void
+word_of_limit(const struct wal_command *c, char *out, size_t size)
+{
+	const char *name = c->arguments[0];
+
+	if (is_segment(c))
+		(void)snprintf(out, size,
+		    PROGRAM
+		    " warning: out of time ([restore] timeout): %.64s is not to be had now, and the standby asks again\n",
+		    name);
+	else if (server_has(name))
+		(void)snprintf(out, size,
+		    PROGRAM " error: out of time ([restore] timeout): %.64s is called missing: the server has its own\n", name);
+	else
+		(void)snprintf(out, size,
+		    PROGRAM " error: out of time ([restore] timeout)\n" PROGRAM
+			    " error: ALARM: whether %.64s exists is not known, since no answer came in time, and " WHAT_MAY_COME
+			    "\n",
+		    name);
+}
+
 /* The answer that is no proof, told as loudly as it may be wrong. */
 static int
 pass(const struct wal_command *c, int kind, struct err *err)
@@ -144,10 +168,7 @@ pass(const struct wal_command *c, int kind, struct err *err)
 	if (server_has(c->arguments[0]))
 		return err_set(err, ERR_NOT_FOUND, 0, "%s is called missing: the server has its own", c->arguments[0]);
 	log_write(&c->log, LOG_ERROR,
-	    "ALARM: whether %s exists is not known, since not every repository answers, and the server may go on: promoted "
-	    "now, it "
-	    "may take a timeline that another server has taken",
-	    c->arguments[0]);
+	    "ALARM: whether %s exists is not known, since not every repository answers, and " WHAT_MAY_COME, c->arguments[0]);
 	return err_set(err, ERR_NOT_FOUND, 0, "%s is called missing without proof", c->arguments[0]);
 }
 
@@ -184,7 +205,7 @@ fetch(struct wal_command *c, struct err *err)
 int
 main(int argc, char **argv)
 {
-	static char temporary[4096];
+	static char temporary[4096], unproved[512];
 	struct supervision supervision = {
 	    .program = PROGRAM,
 	    .too_late = PROGRAM " error: out of time ([restore] timeout)\n",
@@ -204,8 +225,11 @@ main(int argc, char **argv)
 	}
 	if (rc == 0 && fetch_temporary_name(temporary, sizeof(temporary), c.arguments[1]) < 0)
 		rc = err_set(&err, ERR_CONFIG, 0, "the path '%.64s...' is too long", c.arguments[1]);
-	if (rc == 0)
+	if (rc == 0) {
+		word_of_limit(&c, unproved, sizeof(unproved));
+		supervision.unproved = unproved;
 		supervision.temporary = temporary;
+	}
 	supervise(&supervision);
 	if (rc == 0)
 		rc = wal_command_open(&c, &err);

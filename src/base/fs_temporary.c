@@ -15,6 +15,7 @@
 #include "base/clock.h"
 
 #define NAMES_TRIED 10
+#define RANDOM_DIGITS 16
 
 int
 fs_temporary_create(int dirfd, const char *prefix, mode_t mode, char *name, size_t size)
@@ -41,6 +42,16 @@ fs_temporary_create(int dirfd, const char *prefix, mode_t mode, char *name, size
 	}
 	errno = EEXIST;
 	return -1;
+}
+
+/* A name as fs_temporary_create makes it: people too put hidden files beside their keys. */
+static bool
+is_ours(const char *name, const char *prefix)
+{
+	const char *digits = name + strlen(prefix);
+
+	return strncmp(name, prefix, strlen(prefix)) == 0 && strlen(digits) == RANDOM_DIGITS &&
+	       strspn(digits, "0123456789abcdef") == RANDOM_DIGITS;
 }
 
 /* 1 when it was removed, 0 when it stays, -1 and errno. */
@@ -74,7 +85,7 @@ fs_temporary_sweep(int dirfd, const char *path, const char *prefix, int64_t age_
 	for (size_t i = 0; rc == 0 && i < names.n; i++) {
 		int gone;
 
-		if (strncmp(names.list[i].name, prefix, strlen(prefix)) != 0)
+		if (!is_ours(names.list[i].name, prefix))
 			continue;
 		gone = sweep_one(dirfd, names.list[i].name, before_us);
 		if (gone < 0)

@@ -129,6 +129,22 @@ json_read(json_t **out, const void *text, size_t len, const char *what, struct e
 	return 0;
 }
 
+json_t *
+json_text(const char *text)
+{
+	json_t *value = json_string(text);
+	char *plain = value == NULL ? strdup(text) : NULL;
+
+	if (plain == NULL)
+		return value;
+	for (char *p = plain; *p != '\0'; p++)
+		if ((signed char)*p < 0)
+			*p = '?';
+	value = json_string(plain);
+	free(plain);
+	return value;
+}
+
 int
 json_check_utf8(const char *text, size_t len, struct err *err)
 {

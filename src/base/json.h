@@ -34,6 +34,9 @@ int json_get_hex(const json_t *o, const char *member, uint8_t *out, size_t len, 
 /* Whether a member is there and not null. */
 bool json_has(const json_t *o, const char *member);
 
+/* A string; of a text that is not UTF-8 only the ASCII, with '?' for the rest. NULL when memory is out. */
+json_t *json_text(const char *text);
+
 /* ERR_CORRUPT unless the text is UTF-8. */
 int json_check_utf8(const char *text, size_t len, struct err *err);
 

@@ -9,17 +9,7 @@
 void
 report_text(json_t *o, const char *member, const char *text)
 {
-	json_t *value = json_string(text);
-	char plain[2048];
-	size_t n = 0;
-
-	if (value == NULL) {
-		for (; text[n] != '\0' && n < sizeof(plain) - 1; n++)
-			plain[n] = (signed char)text[n] < 0 ? '?' : text[n];
-		plain[n] = '\0';
-		value = json_string(plain);
-	}
-	json_object_set_new(o, member, value);
+	json_object_set_new(o, member, json_text(text));
 }
 
 void

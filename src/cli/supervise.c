@@ -88,6 +88,16 @@ set_alarm(int64_t ms)
 	(void)setitimer(ITIMER_REAL, &when, NULL);
 }
 
+/* From now on. */
+static void
+take_limit(int64_t ms, int exit_code)
+{
+	if (exit_code != self.s.timed_out && self.s.unproved != NULL)
+		self.s.too_late = self.s.unproved;
+	self.s.timed_out = exit_code;
+	set_alarm(ms);
+}
+
 /* The child leaves signals to the parent: the server sends them to the whole group. */
 static void
 become_worker(const int ends[2], pid_t parent)
@@ -123,8 +133,7 @@ wait_for_worker(const int ends[2])
 				break;
 			_exit((int)limit.exit_code);
 		}
-		self.s.timed_out = (int)limit.exit_code;
-		set_alarm(limit.ms);
+		take_limit(limit.ms, (int)limit.exit_code);
 	}
 	while (waitpid(self.child, &status, 0) < 0)
 		if (errno != EINTR)
@@ -178,8 +187,7 @@ supervise_limit(int64_t limit_ms, int timed_out)
 	/* all of it or nothing: a pipe takes that much in one piece */
 	if (self.limits >= 0 && write(self.limits, &limit, sizeof(limit)) == (ssize_t)sizeof(limit))
 		return;
-	self.s.timed_out = timed_out;
-	set_alarm(limit_ms);
+	take_limit(limit_ms, timed_out);
 }
 
 void

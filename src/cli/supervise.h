@@ -15,6 +15,7 @@
 
 struct supervision {
 	const char *program, *too_late; /* for messages; too_late is a line of its own */
+	const char *unproved;           /* said instead where the limit ends with another code than timed_out; NULL: too_late */
 	const char *temporary;          /* removed when the work ends before its time; NULL: none */
 	int failed;                     /* exit code when the work is ended by a signal */
 	int interrupted, timed_out;     /* exit codes of this process on a signal, and behind the limit */

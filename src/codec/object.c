@@ -133,6 +133,15 @@ object_digest(uint8_t out[OBJECT_DIGEST], const uint8_t root[OBJECT_DIGEST], con
 }
 
 void
+object_table_entry(uint8_t out[OBJECT_TABLE_ENTRY], const struct object_frame *f)
+{
+	memset(out, 0, OBJECT_TABLE_ENTRY);
+	le32_put(out, f->stored);
+	out[4] = f->encoding;
+	memcpy(out + 8, f->digest, OBJECT_DIGEST);
+}
+
+void
 object_tail_encode(uint8_t out[OBJECT_TAIL], const struct object_lengths *l, const uint8_t digest[OBJECT_DIGEST])
 {
 	memset(out, 0, OBJECT_TAIL);

@@ -129,6 +129,7 @@ struct object_lengths {
 void object_root(uint8_t out[OBJECT_DIGEST], const uint8_t header_digest[OBJECT_DIGEST], const uint8_t *table,
     const void *clear, const void *sealed, const struct object_lengths *l);
 void object_digest(uint8_t out[OBJECT_DIGEST], const uint8_t root[OBJECT_DIGEST], const uint8_t *signature, size_t len);
+void object_table_entry(uint8_t out[OBJECT_TABLE_ENTRY], const struct object_frame *f);
 void object_tail_encode(uint8_t out[OBJECT_TAIL], const struct object_lengths *l, const uint8_t digest[OBJECT_DIGEST]);
 int object_tail_decode(struct object_lengths *l, uint8_t digest[OBJECT_DIGEST], const uint8_t *data, struct err *err);
 

@@ -136,6 +136,43 @@ object_index_read(struct object_index **out, const struct object_input *in, stru
 	return 0;
 }
 
+int
+object_front_write(const struct object_index *x, const struct object_input *in, struct sink *to, struct err *err)
+{
+	uint8_t header[OBJECT_HEADER_MAX], digest[OBJECT_DIGEST];
+	int rc = get_exactly(in, 0, header, x->lengths.header, err);
+
+	if (rc < 0)
+		return rc;
+	object_hash(digest, header, x->lengths.header);
+	if (memcmp(digest, x->header_digest, sizeof(digest)) != 0)
+		return err_set(err, ERR_CORRUPT, 0, "its header is not the one that was checked");
+	return sink_write(to, header, x->lengths.header, err);
+}
+
+int
+object_end_write(const struct object_index *x, struct sink *to, struct err *err)
+{
+	uint8_t entry[OBJECT_TABLE_ENTRY], tail[OBJECT_TAIL];
+	BUF_AUTO struct buf end = {.max = 3 * OBJECT_PART_MAX};
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < x->lengths.frames; i++) {
+		object_table_entry(entry, &x->frames[i]);
+		rc = buf_append(&end, entry, sizeof(entry), err);
+	}
+	if (rc == 0)
+		rc = buf_append(&end, x->clear.data, x->clear.len, err);
+	if (rc == 0)
+		rc = buf_append(&end, x->sealed.data, x->sealed.len, err);
+	if (rc == 0)
+		rc = buf_append(&end, x->signature, sizeof(x->signature), err);
+	object_tail_encode(tail, &x->lengths, x->digest);
+	if (rc == 0)
+		rc = buf_append(&end, tail, sizeof(tail), err);
+	return rc < 0 ? rc : sink_write(to, end.data, end.len, err);
+}
+
 size_t
 object_frame_plain(const struct object_index *x, uint32_t i)
 {

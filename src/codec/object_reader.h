@@ -41,6 +41,13 @@ scope_object_index(struct object_index **x)
 }
 #define OBJECT_INDEX_AUTO SCOPE(scope_object_index)
 
+/*
+ * What stands in front of the frames, and what stands behind them: for who copies an object. No byte of it is another than
+ * those that were checked when the index was read.
+ */
+int object_front_write(const struct object_index *x, const struct object_input *in, struct sink *to, struct err *err);
+int object_end_write(const struct object_index *x, struct sink *to, struct err *err);
+
 /* The plain length of frame i. */
 size_t object_frame_plain(const struct object_index *x, uint32_t i);
 

@@ -195,7 +195,7 @@ static int
 emit_oldest(struct object_writer *w, struct err *err)
 {
 	struct slot *s = w->slots[w->oldest];
-	uint8_t entry[OBJECT_TABLE_ENTRY] = {0};
+	uint8_t entry[OBJECT_TABLE_ENTRY];
 	int rc;
 
 	worker_wait(w->pool, &s->job);
@@ -209,9 +209,7 @@ emit_oldest(struct object_writer *w, struct err *err)
 	w->oldest = (w->oldest + 1) % w->n_slots;
 	if (rc < 0)
 		return rc;
-	le32_put(entry, s->frame.stored);
-	entry[4] = s->frame.encoding;
-	memcpy(entry + 8, s->frame.digest, OBJECT_DIGEST);
+	object_table_entry(entry, &s->frame);
 	w->lengths.frame_bytes += s->frame.stored;
 	s->len = 0;
 	return buf_append(&w->table, entry, sizeof(entry), err);

@@ -52,7 +52,9 @@ runs(const char *pgdata)
 			text.data[i] = '\0';
 			break;
 		}
-	return str_to_u64(buf_text(&text), 1, INT32_MAX, &pid) && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
+	/* one that serves a single user writes its number with a minus */
+	return str_to_u64(buf_text(&text) + (text.len > 0 && text.data[0] == '-'), 1, INT32_MAX, &pid) &&
+	       (kill((pid_t)pid, 0) == 0 || errno == EPERM);
 }
 
 /* The note that restore wrote: its absence means that this is no restore of ours. */

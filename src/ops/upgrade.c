@@ -157,9 +157,9 @@ append_to(struct upgrade *u, struct repository *r, const struct decision *d, boo
 	size_t all = u->longest->n_lineage + new_system;
 	int rc = 0;
 
-	if (r->n_lineage == all) {
+	if (r->n_lineage == all) { /* by one that may have been killed over it */
 		u->result->existed++;
-		return 0;
+		return dry_run ? 0 : repository_settle_records(r, err);
 	}
 	for (size_t k = r->n_lineage; !dry_run && rc == 0 && k < all; k++) {
 		const struct lineage_entry *e = k < u->longest->n_lineage ? &u->longest->lineage[k] : &u->result->to;

@@ -64,7 +64,7 @@ decision_encode(const struct decision *d, json_t *o, struct err *err)
 	char when[32];
 
 	clock_format_utc(when, sizeof(when), d->time_us);
-	if (json_object_set_new(o, "time", json_string(when)) < 0 || json_object_set_new(o, "by", json_string(d->by)) < 0 ||
+	if (json_object_set_new(o, "time", json_string(when)) < 0 || json_object_set_new(o, "by", json_text(d->by)) < 0 ||
 	    json_object_set_new(o, "reason", json_string(d->reason)) < 0)
 		return err_set(err, ERR_NOMEM, 0, "out of memory for a decision");
 	return 0;

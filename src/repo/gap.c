@@ -26,7 +26,7 @@ gap_record_encode(const struct gap_record *g, json_t *o, struct err *err)
 	    json_object_set_new(o, "timeline", json_integer(g->name.timeline)) < 0 || set_lsn(o, "start", g->start) < 0 ||
 	    set_lsn(o, "end", g->end) < 0 || json_set_hex(o, "content_id", g->content_id, CONTENT_ID) < 0 ||
 	    json_object_set_new(o, "size", json_integer((json_int_t)g->size)) < 0 ||
-	    json_object_set_new(o, "refused", json_string(g->refused)) < 0)
+	    json_object_set_new(o, "refused", json_text(g->refused)) < 0)
 		return err_set(err, ERR_NOMEM, 0, "out of memory for the record of a gap");
 	return decision_encode(&g->decision, o, err);
 }

@@ -156,25 +156,6 @@ stored_check(struct stored *s, struct err *err)
 	return rc < 0 ? err_wrap(err, "object '%s' in repository '%s'", s->key, s->repo->name) : 0;
 }
 
-/* Copies [at, end) without a check of its own; the frames were or will be checked by their digests. */
-static int
-copy_range(struct stored *s, uint8_t *piece, uint64_t at, uint64_t end, struct sink *to, struct err *err)
-{
-	int rc = 0;
-
-	while (rc == 0 && at < end) {
-		size_t want = end - at < OBJECT_FRAME ? (size_t)(end - at) : OBJECT_FRAME, got;
-
-		rc = store_get(s->repo->store, s->key, at, piece, want, &got, err);
-		if (rc == 0 && got != want)
-			rc = err_set(err, ERR_CORRUPT, 0, "object '%s' ends early", s->key);
-		if (rc == 0)
-			rc = sink_write(to, piece, want, err);
-		at += want;
-	}
-	return rc;
-}
-
 int
 stored_copy(struct stored *s, struct sink *to, struct err *err)
 {
@@ -185,7 +166,9 @@ stored_copy(struct stored *s, struct sink *to, struct err *err)
 
 	if (piece == NULL)
 		return err_set(err, ERR_NOMEM, 0, "out of memory for a copy");
-	rc = copy_range(s, piece, 0, x->lengths.header, to, err);
+	rc = object_front_write(x, &s->input, to, err);
+	if (rc < 0)
+		return err_wrap(err, "object '%s' in repository '%s'", s->key, s->repo->name);
 	for (uint32_t i = 0; rc == 0 && i < x->lengths.frames; i++) {
 		size_t got;
 
@@ -199,7 +182,5 @@ stored_copy(struct stored *s, struct sink *to, struct err *err)
 		if (rc == 0)
 			rc = sink_write(to, piece, got, err);
 	}
-	if (rc == 0)
-		rc = copy_range(s, piece, x->lengths.header + x->lengths.frame_bytes, x->size, to, err);
-	return rc;
+	return rc < 0 ? rc : object_end_write(x, to, err);
 }

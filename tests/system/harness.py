@@ -429,6 +429,11 @@ class Site:
         except ValueError as error:
             raise Failed(f"{args}: not JSON ({error}):\n{result.stdout}\n{result.stderr}") from None
 
+    def synced(self, *args):
+        """A successful run of pgcairn, whose standard error has the calls by which it made something durable."""
+        command = ["strace", "-f", "-qq", "-y", "-e", "trace=fsync,fdatasync", *self.command("pgcairn", *args)]
+        return self.runtime.run(command, env={"ASAN_OPTIONS": "detect_leaks=0"})
+
     def archive(self, path, name=None, status=0, cwd=None):
         """The archive command by hand, in the data directory as the server does it."""
         args = self.command("pgcairn-wal-archive", path, pathlib.Path(path).name if name is None else name)

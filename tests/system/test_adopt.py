@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import time
 
@@ -84,7 +85,13 @@ def adopted(stage):
     first = stage.copies[0]
     stage.dry = stage.site.json("adopt", "--pgdata", first.data, "--dry-run")
     stage.untouched = json.loads((first.data / NOTE).read_text())["adopted"] is False
-    stage.done = stage.site.json("adopt", "--pgdata", first.data)
+    # an adoption that was killed left what is not durable yet
+    status = first.data / "pg_wal" / "archive_status"
+    for name in [p.name for p in first.data.glob("pg_wal/00000002*")]:
+        (status / f"{name}.ready").touch()
+    stage.site.runtime.own(status)
+    run = stage.site.synced("adopt", "--pgdata", first.data, "--json")
+    stage.done, stage.synced = json.loads(run.stdout), run.stderr
     stage.site.use(first)
     first.start()
     first.sql("INSERT INTO t VALUES (23)")
@@ -113,6 +120,18 @@ def test_a_restore_that_did_not_finish_is_refused(stage, runtime):
 
 def test_a_copy_that_never_recovered_is_refused(stage):
     assert "has not ended recovery" in stage.refuses(stage.fresh.data)
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_a_server_that_runs_for_many_or_for_one_user_is_not_adopted(stage, sign):
+    """postgres --single writes its number with a minus."""
+    pid = stage.copies[1].data / "postmaster.pid"
+    pid.write_text(f"{sign}{os.getpid()}\n")
+    try:
+        with stage.seeing_nobody():
+            assert "a server runs" in stage.refuses(stage.copies[1].data)
+    finally:
+        pid.unlink()
 
 
 @pytest.mark.slow
@@ -191,6 +210,7 @@ def test_a_timeline_that_another_server_has_archived_is_refused(stage, adopted):
 def test_a_dry_run_says_the_same_and_changes_nothing(stage, adopted):
     assert stage.untouched
     assert stage.dry == {**stage.done, "dry_run": True}
+    assert "/pg_wal/archive_status>" in stage.synced
     assert stage.done["timeline"] == 2 and stage.done["timeline_complete"] and stage.done["segments_to_archive"] >= 1
 
 

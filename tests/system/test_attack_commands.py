@@ -85,6 +85,26 @@ def test_a_standby_takes_a_segment_that_hangs_for_missing_and_a_history_never(hu
     assert ends(hung, hung.command("pgcairn-wal-restore", "00000002.history", hung.directory / "fetched"))[0] > 125
 
 
+@pytest.mark.parametrize("name, word", [("00000002.history", "ALARM: whether 00000002.history exists is not known"),
+                                        ("000000010000000000000009", "the standby asks again")])
+def test_a_miss_without_proof_is_told_as_one_also_when_time_runs_out(hung, name, word):
+    """The fetch itself can say nothing then: it has stopped for good."""
+    hung.extra.append("promote-without-archive = allow")
+    hung.write_config()
+    (hung.directory / "standby.signal").touch()
+    process = hung.runtime.popen(hung.command("pgcairn-wal-restore", name, hung.directory / "fetched"),
+                                 stderr=subprocess.PIPE, text=True, cwd=hung.directory)
+
+    def opens():
+        return [c for c in children_of(process.pid) if len(os.listdir(f"/proc/{c}/task")) > 1]
+
+    wait_until(opens, "the fetch to open the repository")
+    time.sleep(0.3)
+    os.kill(opens()[0], signal.SIGSTOP)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 1 and "out of time" in said and word in said
+
+
 def test_sigterm_ends_a_fetch_that_hangs(hung, segments):
     process = hung.runtime.popen(hung.command("pgcairn-wal-restore", segments[0].name, hung.directory / "fetched"),
                                  cwd=hung.directory)

@@ -56,6 +56,19 @@ def test_both_are_safe_to_repeat_and_the_first_reason_stays(stopped):
     assert stopped.json("start") == {"cluster": "main", "stopped": False, "changed": False}
 
 
+def test_what_another_run_did_is_durable_when_a_repeated_one_says_so(stopped):
+    """The first may have been killed between its work and the fsync."""
+    assert "stopped/main.json>" in stopped.synced("stop", "--reason", "another").stderr
+    stopped.pgcairn("start")
+    assert "/stopped>" in stopped.synced("start").stderr
+
+
+def test_a_host_that_was_never_stopped_can_be_started(site):
+    site.use(site.cluster())
+    site.pgcairn("init")
+    assert site.json("start")["changed"] is False
+
+
 def test_info_and_check_show_it_and_forget_it(stopped):
     archiving = stopped.json("info")["archiving"]
     assert (archiving["stopped"], archiving["reason"]) == (True, REASON)

@@ -182,6 +182,9 @@ def test_it_is_safe_to_repeat_on_any_host_that_writes(fresh, place):
     fresh.json("init", "--upgrade")
     again = fresh.json("init", "--upgrade")
     assert (again["appended"], again["existed"], again["from"]["major"]) == (0, 2, fresh.major)
+    # and whoever recorded it may have been killed before it was durable
+    synced = fresh.synced("init", "--upgrade").stderr
+    assert all(f"{fresh.repositories[name]}/clusters/main/lineage/0001>" in synced for name in ("near", "far"))
     # another host: its own state directory and signing key, the same repositories
     second = Site(fresh.runtime, place / "second", repositories=("near", "far"))
     second.repositories = fresh.repositories

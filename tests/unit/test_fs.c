@@ -136,6 +136,30 @@ a_write_that_fails_leaves_the_old_state(void **state)
 	expect_names(".", "d\nf\n");
 }
 
+#define DEAD ".pgcairn-00000000deadbeef"
+#define FIFO ".pgcairn-00000000000f1f00"
+
+static void
+make_empty(const char *name)
+{
+	assert_int_equal(close(open(name, O_WRONLY | O_CREAT | O_EXCL, 0600)), 0);
+}
+
+static void
+a_hidden_file_of_somebody_elses_is_no_temporary(void **state)
+{
+	static const char *const names[] = {".pgcairn-identity.old", ".pgcairn-", ".pgcairn-00000000deadbee",
+	    ".pgcairn-00000000deadbeef0", ".pgcairn-00000000DEADBEEF", ".pgcairn-00000000deadbeef.bak"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		make_empty(names[i]);
+	make("other", "x");
+	fs_tidy("other");
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		assert_int_equal(access(names[i], F_OK), 0);
+}
+
 static void
 what_a_killed_writer_left_goes_with_the_next_file_and_what_is_being_written_stays(void **state)
 {
@@ -144,12 +168,12 @@ what_a_killed_writer_left_goes_with_the_next_file_and_what_is_being_written_stay
 
 	(void)state;
 	assert_true(fd >= 0);
-	assert_int_equal(mkfifo(".pgcairn-fifo", 0600), 0); /* nobody's file, and opening it must not wait */
-	assert_int_equal(close(open(".pgcairn-dead", O_WRONLY | O_CREAT | O_EXCL, 0600)), 0);
+	assert_int_equal(mkfifo(FIFO, 0600), 0); /* nobody's file, and opening it must not wait */
+	make_empty(DEAD);
 	make("other", "x");
-	assert_int_equal(access(".pgcairn-dead", F_OK), -1);
+	assert_int_equal(access(DEAD, F_OK), -1);
 	assert_int_equal(access(living, F_OK), 0);
-	assert_int_equal(access(".pgcairn-fifo", F_OK), 0);
+	assert_int_equal(access(FIFO, F_OK), 0);
 	expect_file("other", "x");
 	(void)close(fd);
 	fd = -1;
@@ -405,6 +429,7 @@ main(void)
 	    CASE(a_file_is_read_whole_or_not_at_all),
 	    CASE(create_only_never_replaces),
 	    CASE(a_write_that_fails_leaves_the_old_state),
+	    CASE(a_hidden_file_of_somebody_elses_is_no_temporary),
 	    CASE(what_a_killed_writer_left_goes_with_the_next_file_and_what_is_being_written_stays),
 	    CASE(moving_to_a_taken_name_is_refused_both_ways),
 	    CASE(directories_are_made_on_the_way),

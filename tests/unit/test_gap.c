@@ -38,6 +38,24 @@ what_is_recorded_is_read_back(void **state)
 }
 
 static void
+a_reason_that_names_a_path_that_is_no_text_does_not_prevent_the_record(void **state)
+{
+	struct gap_record g = sample(7, "00000001000000A200000003"), back;
+	JSON_AUTO json_t *o = json_object();
+	struct err err = {0};
+
+	(void)state;
+	(void)snprintf(g.refused, sizeof(g.refused),
+	    "'/mnt/gr\xfc\xdf"
+	    "e/00000001000000A200000003' is too short"); /* latin 1 */
+	(void)snprintf(g.decision.by, sizeof(g.decision.by), "j\xf6rg@host");
+	must(gap_record_encode(&g, o, &err), &err);
+	must(gap_record_decode(&back, o, &err), &err);
+	assert_string_equal(back.refused, "'/mnt/gr??e/00000001000000A200000003' is too short");
+	assert_string_equal(back.decision.by, "j?rg@host");
+}
+
+static void
 a_record_without_any_of_its_members_is_refused(void **state)
 {
 	static const char *const members[] = {
@@ -154,6 +172,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_is_recorded_is_read_back),
+	    cmocka_unit_test(a_reason_that_names_a_path_that_is_no_text_does_not_prevent_the_record),
 	    cmocka_unit_test(a_record_without_any_of_its_members_is_refused),
 	    cmocka_unit_test(gaps_of_several_repositories_are_one_set),
 	    cmocka_unit_test(a_chain_ends_at_a_gap_and_says_why_also_where_nothing_is_behind_it),

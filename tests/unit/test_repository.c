@@ -369,6 +369,21 @@ a_copy_has_the_same_bytes_and_no_damage(void **state)
 	must(stored_unlock(s, ring, &err), &err);
 	must(stored_read(s, NULL, collect, &plain, &err), &err);
 	assert_int_equal(plain.len, 1 << 20);
+	/* what is read once more for the copy is no other than what was checked */
+	world_flip(world_object(w, "a", relative), 12);
+	must_fail(copy_to(s, &copy, &err), ERR_CORRUPT, &err, "header");
+	world_flip(world_object(w, "a", relative), 12);
+	for (long at = -1; at >= -(long)file.len && at > -2000; at -= 37) {
+		world_flip(world_object(w, "a", relative), at);
+		buf_reset(&copy);
+		if (copy_to(s, &copy, &err) == 0) {
+			assert_int_equal(copy.len, file.len);
+			assert_memory_equal(copy.data, file.data, file.len);
+		} else {
+			assert_int_equal(err.kind, ERR_CORRUPT);
+		}
+		world_flip(world_object(w, "a", relative), at);
+	}
 	world_flip(world_object(w, "a", relative), (long)s->index->frames[0].offset);
 	must_fail(copy_to(s, &copy, &err), ERR_CORRUPT, &err, "copy");
 	must_fail(stored_read(s, NULL, collect, &plain, &err), ERR_CORRUPT, &err, "read");

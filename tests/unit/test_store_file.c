@@ -199,7 +199,7 @@ a_dead_writers_temporary_is_swept_and_a_living_ones_is_not(void **state)
 	struct place named = b->place;
 	STORE_AUTO struct store *s = NULL;
 	SINK_AUTO struct sink *living = NULL;
-	FREE_AUTO char *dead = bench_path(b, "tmp/00000000deadbeef"), *fifo = bench_path(b, "tmp/fifo");
+	FREE_AUTO char *dead = bench_path(b, "tmp/00000000deadbeef"), *fifo = bench_path(b, "tmp/00000000000f1f00");
 	struct err err = {0};
 	unsigned removed = 99;
 
@@ -250,7 +250,8 @@ static void
 an_object_whose_writer_died_before_unlink_survives_the_sweep(void **state)
 {
 	struct bench *b = *state;
-	FREE_AUTO char *dir = bench_path(b, "tmp"), *second = bench_path(b, "tmp/0123"), *object = bench_path(b, "a/b");
+	FREE_AUTO char *dir = bench_path(b, "tmp"), *second = bench_path(b, "tmp/0000000000000123"),
+		       *object = bench_path(b, "a/b");
 	struct err err = {0};
 	unsigned removed = 0;
 
