@@ -361,6 +361,8 @@ run(struct archive *a, struct err *err)
 	int rc = find_cluster(a, err);
 
 	if (rc == 0)
+		rc = writer_settle(a->writer, a->fanout, err);
+	if (rc == 0)
 		rc = look(a, &have, err);
 	if (rc == 0)
 		rc = have != NULL ? complete(a, have, err) : store_new(a, err);

@@ -167,11 +167,6 @@ publish(struct writer *w, struct fanout *f, struct open_epoch *e, const struct e
 		rc = known ? repository_stat(t->repo, name, &st, &one) : ERR_NOT_FOUND;
 		if (rc == 0)
 			continue;
-		/* nobody can read what is stored under the key without these, and init may have been killed over them */
-		if (rc == ERR_NOT_FOUND && !known && repository_settle_records(t->repo, &one) < 0) {
-			fanout_fail(f, i, &one);
-			continue;
-		}
 		if (rc == ERR_NOT_FOUND)
 			rc = repository_put_record(t->repo, name, OBJECT_EPOCH_KEY, e->record, &w->signing, &one);
 		if (rc == ERR_EXISTS) /* an earlier process put it and died before it could say so */
@@ -236,8 +231,9 @@ writer_new_epoch(struct writer *w, struct fanout *f, const char *scope, struct e
 	bool changed;
 	int rc;
 
-	if (!w->encrypted)
-		return 0;
+	rc = writer_settle(w, f, err);
+	if (rc < 0 || !w->encrypted)
+		return rc;
 	rc = epoch_create(out, &e.record, scope, &w->recipients, err);
 	return rc < 0 ? rc : publish(w, f, &e, out, &changed, err);
 }

@@ -57,6 +57,10 @@ int writer_end_wal_epoch(struct writer *w, struct err *err);
 /* A new epoch of its own, published to every target: for a backup. Without encryption: nothing. */
 int writer_new_epoch(struct writer *w, struct fanout *f, const char *scope, struct epoch *out, struct err *err);
 
+/* Make durable what another process has found the cluster with; a target where that fails is out. Once a host and repository.
+ */
+int writer_settle(const struct writer *w, struct fanout *f, struct err *err);
+
 /*
  * Start an object to every target that is alive and not skipped: header, object key, fan-out sink. epoch is ignored for kinds
  * that are never encrypted and without encryption. *key must live as long as the object writer.

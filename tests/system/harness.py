@@ -429,9 +429,9 @@ class Site:
         except ValueError as error:
             raise Failed(f"{args}: not JSON ({error}):\n{result.stdout}\n{result.stderr}") from None
 
-    def synced(self, *args):
-        """A successful run of pgcairn, whose standard error has the calls by which it made something durable."""
-        command = ["strace", "-f", "-qq", "-y", "-e", "trace=fsync,fdatasync", *self.command("pgcairn", *args)]
+    def synced(self, *args, binary="pgcairn"):
+        """A successful run, whose standard error has the calls by which it made something durable."""
+        command = ["strace", "-f", "-qq", "-y", "-e", "trace=fsync,fdatasync", *self.command(binary, *args)]
         return self.runtime.run(command, env={"ASAN_OPTIONS": "detect_leaks=0"})
 
     def archive(self, path, name=None, status=0, cwd=None):

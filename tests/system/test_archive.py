@@ -533,3 +533,20 @@ def test_help_and_version_say_something_and_succeed(runtime):
 def test_the_two_commands_start_without_libpq(runtime, binary):
     needed = runtime.run(["readelf", "-d", runtime.bin / binary]).stdout
     assert "libsodium" in needed and "libpq" not in needed
+
+
+@pytest.mark.parametrize("encryption", ["on", "none"])
+def test_what_init_may_have_been_killed_over_is_durable_before_the_first_segment_counts(site, source, segment, encryption):
+    """Without the records of its repository nothing can be read; they are settled once, then it costs nothing."""
+    site.use(source.cluster)
+    site.write_config(site.config_text().replace("conninfo =", f"encryption = {encryption}\nconninfo ="))
+    site.pgcairn("init")
+    founded = [site.repositories["local"] / "clusters/main" / name for name in ("recipients/0000", "lineage/0000", "signers/0000")]
+
+    def settled():
+        calls = site.synced(segment, segment.name, binary="pgcairn-wal-archive").stderr
+        site.segment_object(segment.name).unlink()
+        return [f"{record}>" in calls for record in founded]
+
+    assert settled() == [True] * 3
+    assert settled() == [False] * 3
