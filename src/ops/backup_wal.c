@@ -118,13 +118,8 @@ look_at_segment(struct waiter *w, struct repository *r, struct progress_of *p, s
 	if (rc == 0)
 		rc = stored_open(&s, r, relative, OBJECT_WAL, err);
 	if (rc == ERR_NOT_FOUND && w->for_gaps) {
-		struct err given_up;
-
-		rc = refuse_gap(w, r, &name, &given_up);
-		if (rc < 0)
-			*err = given_up;
-		else
-			rc = ERR_NOT_FOUND;
+		rc = refuse_gap(w, r, &name, err);
+		rc = rc < 0 ? rc : ERR_NOT_FOUND;
 	}
 	if (rc == 0)
 		rc = wal_object_decode(&summary, s->clear, NULL, err);
