@@ -268,35 +268,6 @@ def test_a_copy_whose_wal_is_gone_says_so_and_is_restorable_from_its_next_backup
     assert restored.value(ROWS) == [1, 2]
 
 
-@pytest.mark.slow
-def test_an_adoption_that_was_killed_anywhere_is_finished_by_the_next_one(stage, runtime):
-    """At every name that it publishes or removes; until then the copy stays a copy, or is the cluster."""
-    copy = stage.copy("killed")
-    copy.start()
-    copy.wait_promoted()
-    copy.stop()
-    calls = "link,linkat,rename,renameat,renameat2,unlink,unlinkat"
-    with stage.seeing_nobody():
-        for when in range(1, 50):
-            command = stage.site.command("pgcairn", "adopt", "--pgdata", copy.data)
-            killed = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", "-e",
-                      f"inject={calls}:signal=KILL:when={when}"]
-            done = runtime.run([*killed, *command], status=None, env={"ASAN_OPTIONS": "detect_leaks=0"})
-            auto = (copy.data / "postgresql.auto.conf").read_text()
-            adopted = json.loads((copy.data / NOTE).read_text())["adopted"]
-            # the history's .ready comes first: a server that archives again archives it
-            assert "archive_mode = 'off'" in auto or list((copy.data / "pg_wal").rglob("*.history.ready"))
-            assert not adopted or "archive_mode = 'off'" not in auto
-            if done.returncode == 0:
-                break
-        assert 2 < when < 49, "no kill was in the way"
-        assert stage.site.json("adopt", "--pgdata", copy.data)["already_adopted"] is True
-    copy.start()
-    assert copy.value("SHOW archive_mode") == "on"
-    copy.stop()
-    runtime.clear(copy.directory)
-
-
 # Two timelines
 
 
@@ -329,3 +300,35 @@ def test_a_copy_of_the_same_backup_takes_the_next_timeline(stage, adopted):
     assert int(copy.value("SELECT pg_walfile_name(pg_current_wal_lsn())")[:8], 16) > 2
     wait_until(lambda: copy.value(ROWS) == [1, 2, 3], "its rows")
     stage.site.runtime.clear(copy.directory)
+
+
+# Last, since it leaves a third timeline in the repository
+
+
+@pytest.mark.slow
+def test_an_adoption_that_was_killed_anywhere_is_finished_by_the_next_one(stage, runtime):
+    """At every name that it publishes or removes; until then the copy stays a copy, or is the cluster."""
+    copy = stage.copy("killed")
+    copy.start()
+    copy.wait_promoted()
+    copy.stop()
+    calls = "link,linkat,rename,renameat,renameat2,unlink,unlinkat"
+    with stage.seeing_nobody():
+        for when in range(1, 50):
+            command = stage.site.command("pgcairn", "adopt", "--pgdata", copy.data)
+            killed = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", "-e",
+                      f"inject={calls}:signal=KILL:when={when}"]
+            done = runtime.run([*killed, *command], status=None, env={"ASAN_OPTIONS": "detect_leaks=0"})
+            auto = (copy.data / "postgresql.auto.conf").read_text()
+            adopted = json.loads((copy.data / NOTE).read_text())["adopted"]
+            # the history's .ready comes first: a server that archives again archives it
+            assert "archive_mode = 'off'" in auto or list((copy.data / "pg_wal").rglob("*.history.ready"))
+            assert not adopted or "archive_mode = 'off'" not in auto
+            if done.returncode == 0:
+                break
+        assert 2 < when < 49, "no kill was in the way"
+        assert stage.site.json("adopt", "--pgdata", copy.data)["already_adopted"] is True
+    copy.start()
+    assert copy.value("SHOW archive_mode") == "on"
+    copy.stop()
+    runtime.clear(copy.directory)

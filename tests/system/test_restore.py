@@ -476,8 +476,8 @@ def test_an_in_place_tablespace_is_refused_because_the_server_does_not_send_it(s
 
 def test_an_unfinished_restore_is_named_as_what_it_is(spoilable, runtime, place):
     target = runtime.make_directory(place / "unfinished")
-    (target / "backup_label").write_text("START WAL LOCATION\n")
+    (target / "pgcairn.restore.json").write_text("{}\n")
     runtime.own(target)
     said = spoilable.pgcairn("restore", "--pgdata", target, status={4}).stderr
     assert "did not finish" in said and "remove it" in said
-    assert [p.name for p in target.iterdir()] == ["backup_label"]
+    assert [p.name for p in target.iterdir()] == ["pgcairn.restore.json"]
