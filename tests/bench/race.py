@@ -263,7 +263,7 @@ class Race:
         name = site.query("select pg_walfile_name(pg_switch_wal())")
         site.server("stop", pgdata)
         entry = self.entry("archive, a segment of 1 GB", "pgcairn lz4")
-        entry.runs, entry.memory_limit = site.timed(ours.push(pgdata / "pg_wal" / name, name)), 32
+        entry.runs, entry.memory_limit = site.timed(ours.push(site.work / "segments" / name, name)), 32
 
     def run(self):
         self.set_up()
