@@ -116,7 +116,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can restore
 
 def as_root(site, *args, around=()):
     command = [str(a) for a in (*around, *site.command("pgcairn", *args))]
-    return subprocess.run(command, env=site.runtime.environment(), capture_output=True, text=True, timeout=120, check=False)
+    env = site.runtime.environment(**({"ASAN_OPTIONS": "detect_leaks=0"} if around else {}))  # no leak check below a tracer
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
 
 
 @needs_root
@@ -160,7 +161,7 @@ def test_without_a_known_owner_root_is_told_what_to_do(spaces):
     site.write_config()
     try:
         target = spaces.place / "nobody" / "data"
-        hidden = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /var/lib/postgresql && exec "$@"', "sh")
+        hidden = ("strace", "-f", "-qq", "-o", "/dev/null", "-P", "/var/lib/postgresql", "-e", "inject=newfstatat:error=ENOENT")
         done = as_root(site, "restore", "--pgdata", target, *spaces.args(plain=target.parent / "a", odd=target.parent / "b"),
                        around=hidden)
         assert done.returncode == 2, done.stderr
