@@ -366,6 +366,20 @@ cli_values(const struct cli_invocation *inv, const char *name, size_t *at)
 	return NULL;
 }
 
+int
+cli_list(const struct cli_invocation *inv, const char *name, const char *list[CLI_LIST_MAX], size_t *n, struct err *err)
+{
+	const char *v;
+
+	*n = 0;
+	for (size_t at = 0; (v = cli_values(inv, name, &at)) != NULL;) {
+		if (*n == CLI_LIST_MAX)
+			return err_set(err, ERR_CONFIG, 0, "--%s is given more than %d times", name, CLI_LIST_MAX);
+		list[(*n)++] = v;
+	}
+	return 0;
+}
+
 const char *
 cli_value(const struct cli_invocation *inv, const char *name)
 {

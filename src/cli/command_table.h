@@ -89,6 +89,10 @@ int64_t cli_duration_ms(const struct cli_invocation *inv, const char *name, int6
 /* One value after the other, in their order: size_t at = 0; while ((v = cli_values(inv, name, &at)) != NULL). */
 const char *cli_values(const struct cli_invocation *inv, const char *name, size_t *at);
 
+/* All of them into list, *n of them; ERR_CONFIG when there are more than CLI_LIST_MAX. */
+#define CLI_LIST_MAX 64
+int cli_list(const struct cli_invocation *inv, const char *name, const char *list[CLI_LIST_MAX], size_t *n, struct err *err);
+
 size_t cli_n_arguments(const struct cli_invocation *inv);
 const char *cli_argument(const struct cli_invocation *inv, size_t i); /* NULL behind the last */
 

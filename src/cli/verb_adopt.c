@@ -7,8 +7,6 @@
 #include "cli/verbs.h"
 #include "ops/adopt.h"
 
-#define NAMES_MAX 64
-
 static const struct cli_option options[] = {
     {.name = "pgdata",
 	.type = CLI_STRING,
@@ -26,20 +24,16 @@ static const struct cli_option options[] = {
 static int
 parse(const struct cli_invocation *inv, struct adopt_options *o, char **pgdata, const char **without, struct err *err)
 {
-	const char *v;
-	size_t n = 0;
+	int rc;
 
 	if (cli_value(inv, "pgdata") == NULL) {
 		err_set(err, ERR_CONFIG, 0, "adopt needs --pgdata DIR");
 		return err_hint(err, "the directory that pgcairn restore made");
 	}
-	for (size_t at = 0; (v = cli_values(inv, "without-repository", &at)) != NULL;) {
-		if (n == NAMES_MAX)
-			return err_set(err, ERR_CONFIG, 0, "--without-repository is given more than %d times", NAMES_MAX);
-		without[n++] = v;
-	}
+	rc = cli_list(inv, "without-repository", without, &o->repositories.n_without, err);
+	if (rc < 0)
+		return rc;
 	o->repositories.without = without;
-	o->repositories.n_without = n;
 	o->dry_run = cli_flag(inv, "dry-run");
 	return fs_real_path(cli_value(inv, "pgdata"), pgdata, err);
 }
@@ -94,7 +88,7 @@ run(struct cli_invocation *inv)
 {
 	const struct op *op = cli_context(inv);
 	FREE_AUTO char *pgdata = NULL;
-	const char *without[NAMES_MAX];
+	const char *without[CLI_LIST_MAX];
 	struct adopt_options o = {0};
 	struct adopt_result r;
 	struct err err = {0};

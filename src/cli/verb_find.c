@@ -8,8 +8,6 @@
 #include "cli/verbs.h"
 #include "ops/plan.h"
 
-#define NAMES_MAX 64
-
 static const struct cli_option options[] = {
     {.name = "time", .type = CLI_STRING, .value_name = "TIME", .doc = "a moment, with its offset: 2026-01-31 14:59:00+00"},
     {.name = "lsn", .type = CLI_STRING, .value_name = "LSN", .doc = "a place in the WAL"},
@@ -32,8 +30,7 @@ static const struct cli_option options[] = {
 static int
 parse(const struct cli_invocation *inv, struct plan_options *o, const char **without, struct err *err)
 {
-	size_t given, n = 0;
-	const char *v;
+	size_t given;
 	int rc = target_option_parse(inv, "", &o->target, &given, err);
 
 	if (rc < 0)
@@ -42,15 +39,10 @@ parse(const struct cli_invocation *inv, struct plan_options *o, const char **wit
 		err_set(err, ERR_CONFIG, 0, "find needs exactly one of --time, --lsn, --xid, --name");
 		return err_hint(err, "see pgcairn find --help");
 	}
-	for (size_t at = 0; (v = cli_values(inv, "without-repository", &at)) != NULL;) {
-		if (n == NAMES_MAX)
-			return err_set(err, ERR_CONFIG, 0, "--without-repository is given more than %d times", NAMES_MAX);
-		without[n++] = v;
-	}
+	rc = cli_list(inv, "without-repository", without, &o->repositories.n_without, err);
 	o->repositories.without = without;
-	o->repositories.n_without = n;
 	o->timeline = (timeline_t)cli_int(inv, "timeline", 0);
-	return 0;
+	return rc;
 }
 
 static json_t *
@@ -121,7 +113,7 @@ static int
 run(struct cli_invocation *inv)
 {
 	const struct op *op = cli_context(inv);
-	const char *without[NAMES_MAX];
+	const char *without[CLI_LIST_MAX];
 	KEYRING_AUTO struct keyring *ring = NULL;
 	PLAN_AUTO struct plan *p = NULL;
 	struct plan_options o = {0};

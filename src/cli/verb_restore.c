@@ -14,7 +14,6 @@
 #include "ops/restore.h"
 #include "pg/conninfo.h"
 
-#define NAMES_MAX 64
 #define TABLESPACES_MAX 1024
 
 static const char *const actions[] = {"promote", "pause", "shutdown", NULL};
@@ -65,7 +64,7 @@ static const struct cli_option options[] = {
 struct arguments {
 	struct restore_options o;
 	char *pgdata;
-	const char *only[NAMES_MAX], *without[NAMES_MAX];
+	const char *only[CLI_LIST_MAX], *without[CLI_LIST_MAX];
 	struct tablespace_mapping tablespaces[TABLESPACES_MAX];
 };
 
@@ -105,19 +104,6 @@ parse_timeline(const struct cli_invocation *inv, timeline_t *out, struct err *er
 	if (word != NULL && strcmp(word, "latest") != 0 && !str_to_u64(word, 1, UINT32_MAX, &n))
 		return usage(err, "target-timeline", word);
 	*out = (timeline_t)n;
-	return 0;
-}
-
-static int
-parse_names(const struct cli_invocation *inv, const char *option, const char **list, size_t *n, struct err *err)
-{
-	const char *v;
-
-	for (size_t at = 0; (v = cli_values(inv, option, &at)) != NULL;) {
-		if (*n == NAMES_MAX)
-			return err_set(err, ERR_CONFIG, 0, "--%s is given more than %d times", option, NAMES_MAX);
-		list[(*n)++] = v;
-	}
 	return 0;
 }
 
@@ -190,9 +176,9 @@ parse(const struct cli_invocation *inv, struct arguments *a, struct err *err)
 	if (rc == 0)
 		rc = fs_real_path(cli_value(inv, "pgdata"), &a->pgdata, err);
 	if (rc == 0)
-		rc = parse_names(inv, "repository", a->only, &p->repositories.n_only, err);
+		rc = cli_list(inv, "repository", a->only, &p->repositories.n_only, err);
 	if (rc == 0)
-		rc = parse_names(inv, "without-repository", a->without, &p->repositories.n_without, err);
+		rc = cli_list(inv, "without-repository", a->without, &p->repositories.n_without, err);
 	if (rc == 0)
 		rc = parse_tablespaces(inv, a, err);
 	a->o.pgdata = a->pgdata;
