@@ -186,6 +186,28 @@ values_of_every_type_are_read(void **state)
 }
 
 static void
+a_list_has_all_values_and_a_limit(void **state)
+{
+	CLI_AUTO struct cli_invocation *inv = NULL, *full = NULL;
+	const char *list[CLI_LIST_MAX];
+	char text[256], *argv[CLI_LIST_MAX + 3] = {"pgcairn", "restore"};
+	struct err err = {0};
+	size_t n;
+
+	(void)state;
+	assert_int_equal(parse(&inv, "restore --repository b --repository=a", text, &err), 0);
+	assert_int_equal(cli_list(inv, "repository", list, &n, &err), 0);
+	assert_int_equal(n, 2);
+	assert_string_equal(list[0], "b");
+	assert_string_equal(list[1], "a");
+	for (size_t i = 2; i < CLI_LIST_MAX + 3; i++)
+		argv[i] = "--repository=a";
+	assert_int_equal(cli_parse(&full, cli_program_of(inv), CLI_LIST_MAX + 3, argv, &err), 0);
+	assert_int_equal(cli_list(full, "repository", list, &n, &err), ERR_CONFIG);
+	assert_non_null(strstr(err.msg, "--repository is given more than 64 times"));
+}
+
+static void
 what_is_not_given_is_the_callers_default(void **state)
 {
 	CLI_AUTO struct cli_invocation *inv = NULL;
@@ -314,6 +336,7 @@ main(void)
 	    cmocka_unit_test(a_wrong_command_line_is_refused_with_a_remedy),
 	    cmocka_unit_test(options_stand_before_and_behind_the_verb),
 	    cmocka_unit_test(values_of_every_type_are_read),
+	    cmocka_unit_test(a_list_has_all_values_and_a_limit),
 	    cmocka_unit_test(what_is_not_given_is_the_callers_default),
 	    cmocka_unit_test(behind_two_dashes_everything_is_an_argument),
 	    cmocka_unit_test(help_and_version_demand_nothing_else),
