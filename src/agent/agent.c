@@ -204,6 +204,19 @@ turn(struct agent *a, struct pollfd *set)
 	return set[own].revents != 0 && take_signals(a);
 }
 
+/* Nothing is left to do that could be done now: 0, or the last error. */
+static bool
+is_done(struct agent *a, int *rc, struct err *err)
+{
+	bool done = true;
+
+	shared_lock(&a->shared);
+	for (size_t i = 0; i < a->n_shippers; i++)
+		done = shipper_is_done(a->shippers[i], rc, err) && done;
+	shared_unlock(&a->shared);
+	return done;
+}
+
 static int
 loop(struct agent *a, struct err *err)
 {
@@ -216,7 +229,7 @@ loop(struct agent *a, struct err *err)
 	notify_send("READY=1\nSTATUS=%zu cluster%s", a->n_shippers, a->n_shippers == 1 ? "" : "s");
 	tick(a);
 	while (!end && rc == 0) {
-		end = turn(a, set);
+		end = turn(a, set) || (a->options->once && is_done(a, &rc, err));
 		if (a->stale && !end)
 			rc = reload(a);
 	}

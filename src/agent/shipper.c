@@ -10,6 +10,7 @@
 #define RETRY_MS 5000
 #define FAILED_MIN_MS 1000
 #define FAILED_MAX_MS 30000
+#define LANES_MS 2000
 #define FORGET_MS 60000 /* an answer that nobody came for */
 
 static char *
@@ -110,6 +111,7 @@ start_lanes(struct shipper *s, struct err *err)
 		if (!l->started && lane_start(l, err) < 0)
 			return err->kind;
 	}
+	s->lanes_ms = clock_monotonic_ms();
 	return 0;
 }
 
@@ -321,10 +323,22 @@ settle(struct shipper *s, struct queue_entry *e, int rc, const struct err *err)
 		*e->err = *err;
 }
 
+/* Not before every repository was tried, so that none misses the first files; one that hangs is waited for a moment only. */
+static bool
+is_under_way(const struct shipper *s)
+{
+	if (s->writer == NULL)
+		return false;
+	for (size_t i = 0; i < s->n_lanes; i++)
+		if (s->lanes[i].tries == 0)
+			return clock_monotonic_ms() - s->lanes_ms > LANES_MS;
+	return true;
+}
+
 bool
 shipper_work(struct shipper *s, struct object_slots *slots)
 {
-	struct queue_entry *e = s->writer != NULL ? queue_next(&s->queue, clock_monotonic_ms(), may_suffice(s)) : NULL;
+	struct queue_entry *e = is_under_way(s) ? queue_next(&s->queue, clock_monotonic_ms(), may_suffice(s)) : NULL;
 	struct fanout *f = NULL;
 	char name[WAL_NAME_MAX];
 	struct err err = {0};
@@ -348,6 +362,29 @@ shipper_work(struct shipper *s, struct object_slots *slots)
 	if (!e->listed && !e->asked)
 		queue_remove(&s->queue, e);
 	shared_ring(s->shared);
+	return true;
+}
+
+bool
+shipper_is_done(const struct shipper *s, int *rc, struct err *err)
+{
+	if (s->writer == NULL && s->broken.kind != 0) {
+		*err = s->broken;
+		*rc = err->kind;
+		return true;
+	}
+	if (s->writer == NULL || s->ready == NULL || s->rescan || s->queue.more)
+		return false;
+	for (size_t i = 0; i < s->queue.n; i++) {
+		const struct queue_entry *e = s->queue.list[i];
+
+		if (e->state == QUEUE_WAITING || e->state == QUEUE_SHIPPING)
+			return false;
+		if (e->state != QUEUE_FAILED || e->err == NULL)
+			continue;
+		*err = *e->err;
+		*rc = err->kind;
+	}
 	return true;
 }
 

@@ -22,6 +22,7 @@ struct shipper {
 	int64_t retry_ms; /* writer, ready: when what failed is tried again; main thread only */
 	struct lane *lanes;
 	size_t n_lanes;
+	int64_t lanes_ms;    /* when they were started */
 	struct ready *ready; /* NULL: there is no archive_status yet; main thread only */
 	bool rescan;         /* main thread only */
 
@@ -43,6 +44,9 @@ void shipper_take(struct shipper *s);
 
 /* With the lock, which is free meanwhile: ship one file. False when there is nothing to do. */
 bool shipper_work(struct shipper *s, struct object_slots *slots);
+
+/* With the lock: was everything that the server wants archived tried? Then 0 when all of it is durable, else why not. */
+bool shipper_is_done(const struct shipper *s, int *rc, struct err *err);
 
 /* With the lock: when shipper_work may have something that it does not have now; INT64_MAX: it will be told. */
 int64_t shipper_wakes_ms(const struct shipper *s);

@@ -3,6 +3,11 @@
 #include "cli/exit_code.h"
 #include "cli/verbs.h"
 
+static const struct cli_option options[] = {
+    {.name = "once", .type = CLI_FLAG, .doc = "ship what the servers want archived now, then end"},
+    {.name = NULL},
+};
+
 static int
 run(struct cli_invocation *inv)
 {
@@ -11,6 +16,7 @@ run(struct cli_invocation *inv)
 	const struct agent_options o = {
 	    .config_path = path != NULL ? path : config_default_path(),
 	    .argv = cli_vector(inv),
+	    .once = cli_flag(inv, "once"),
 	};
 	struct err err = {0};
 	int rc = agent_run(op->config, &o, op->log, &err);
@@ -26,6 +32,7 @@ const struct cli_verb verb_agent = {
     .details = "It serves every cluster of the configuration that has a pgdata, as the owner of PGDATA, until SIGTERM. "
 	       "archive_command stays what it is: pgcairn-wal-archive asks the agent, and does the work itself where none "
 	       "runs. SIGHUP reads the configuration again.",
+    .options = options,
     .resident = true,
     .run = run,
 };
