@@ -137,10 +137,14 @@ is_of_repository(int kind)
 }
 
 void
-lane_missed(struct lane *l)
+lane_missed(struct lane *l, uint64_t bytes)
 {
 	l->missed++;
 	l->behind = true;
+	if (l->lag.oldest_us == 0)
+		l->lag.oldest_us = clock_now_us();
+	l->lag.segments++;
+	l->lag.bytes += bytes;
 }
 
 void

@@ -10,6 +10,12 @@
 #include "agent/shared.h"
 #include "ops/op.h"
 
+/* What the others have and this one does not, as far as that is known. */
+struct lane_lag {
+	uint64_t segments, bytes;
+	int64_t oldest_us; /* when the oldest of it was stored elsewhere; 0: nothing lacks */
+};
+
 struct lane {
 	struct shared *shared;       /* borrowed, as the next three */
 	const struct op *op;         /* of its cluster */
@@ -25,6 +31,7 @@ struct lane {
 	unsigned failures;       /* since it last stored something */
 	unsigned tries;          /* to open it, that ended */
 	uint64_t stored, missed; /* files since the agent runs */
+	struct lane_lag lag;
 	pthread_t thread;
 	bool started;
 };
@@ -37,11 +44,11 @@ struct repository *lane_borrow(struct lane *l);
 void lane_give_back(struct lane *l);
 
 /*
- * With the lock: what became of a file. missed: the others have it and this one does not. failed: why; a failure that is of the
- * repository and not of one object in it closes it, and it is tried again later.
+ * With the lock: what became of a file. missed: the others have these bytes and this one does not. failed: why; a failure that
+ * is of the repository and not of one object in it closes it, and it is tried again later.
  */
 void lane_stored(struct lane *l);
-void lane_missed(struct lane *l);
+void lane_missed(struct lane *l, uint64_t bytes);
 void lane_failed(struct lane *l, const struct err *why);
 
 /* With the lock: try now, not later. */

@@ -194,7 +194,7 @@ board(struct shipper *s, struct fanout **out, struct err *err)
 
 /* What became of it, lane by lane, and the end of the view. With the lock. */
 static void
-land(struct shipper *s, struct fanout *f, bool durable)
+land(struct shipper *s, struct fanout *f, bool durable, uint64_t bytes)
 {
 	for (size_t i = 0; i < s->n_lanes; i++) {
 		struct lane *l = &s->lanes[i];
@@ -203,7 +203,7 @@ land(struct shipper *s, struct fanout *f, bool durable)
 		if (t->done)
 			lane_stored(l);
 		else if (durable)
-			lane_missed(l);
+			lane_missed(l, bytes);
 		if (t->failed && t->repo != NULL)
 			lane_failed(l, &t->err);
 		if (t->repo != NULL)
@@ -355,7 +355,7 @@ shipper_work(struct shipper *s, struct object_slots *slots)
 		shared_unlock(s->shared);
 		rc = ship_file(s, name, f, slots, &e->file, &err);
 		shared_lock(s->shared);
-		land(s, f, rc == 0);
+		land(s, f, rc == 0, e->file.size);
 	}
 	settle(s, e, rc, &err);
 	e->lacking = rc < 0 && !may_suffice(s);
@@ -460,8 +460,10 @@ lane_report(const struct lane *l)
 	json_t *o;
 
 	clock_format_utc(since, sizeof(since), l->since_us);
-	o = json_pack("{ss ss ss sI sI}", "name", l->c->name, "state", up ? "up" : "down", "since", since, "stored",
-	    (json_int_t)l->stored, "missed", (json_int_t)l->missed);
+	o = json_pack("{ss ss ss sI sI sI sI sI}", "name", l->c->name, "state", up ? "up" : "down", "since", since, "stored",
+	    (json_int_t)l->stored, "missed", (json_int_t)l->missed, "lag_segments", (json_int_t)l->lag.segments, "lag_bytes",
+	    (json_int_t)l->lag.bytes, "lag_seconds",
+	    (json_int_t)(l->lag.oldest_us != 0 ? (clock_now_us() - l->lag.oldest_us) / 1000000 : 0));
 	if (o != NULL && !up && json_object_set_new(o, "error", json_text(l->err.msg)) < 0) {
 		json_decref(o);
 		return NULL;

@@ -1,5 +1,6 @@
 """The agent in front of a real server: the same answers as without it, sooner."""
 
+import json
 import os
 import shutil
 import signal
@@ -326,3 +327,35 @@ def test_a_backlog_is_shipped_in_bounded_memory(site):
         wait_until(lambda: agent.cluster()["durable"] >= len(names), "the backlog to be shipped", timeout=120)
     for name in names[::20]:
         is_stored(site, name)
+
+
+def test_watch_shows_what_flows_and_each_lag(both):
+    cluster = both.server
+    both.acknowledge = "1"
+    both.write_config()
+    name = list(both.repositories)[1]
+
+    def frames(count=1):
+        result = both.pgcairn("info", "--watch", "--json", "--count", count, "--interval", "100ms")
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+    segment = cluster.archive_now()
+    frame, = frames()
+    assert frame["source"] == "repositories"
+    assert [r["newest"] for r in frame["repositories"]] == [segment, segment]
+    assert [r["lag_segments"] for r in frame["repositories"]] == [0, 0]
+    with Agent(both):
+        cluster.archive_now()
+        first, second = frames(2)
+        assert first["source"] == "agent" and first["time"] < second["time"]
+        both.repositories[name].rename(both.repositories[name].with_name("away"))
+        for _ in range(3):
+            cluster.archive_now()
+        last = frames()[0]
+        assert last["shipped"] >= first["shipped"] + 3
+        near, far = last["repositories"]
+        assert (near["state"], near["lag_segments"]) == ("up", 0)
+        assert far["state"] == "down" and far["lag_segments"] >= 3 and far["lag_bytes"] >= 3 << 20
+        text = both.pgcairn("info", "--watch", "--count", 1).stdout
+        assert name in text and "down" in text and "waiting" in text
+    both.pgcairn("info", "--watch", "--interval", "1ms", status=2)
