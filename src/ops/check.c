@@ -85,6 +85,9 @@ check_stopped(struct check *c)
 	int64_t age = (clock_now_us() - c->info.stop.time_us) / 1000000;
 	char text[DECISION_TEXT];
 
+	if (c->info.stop_unknown.kind != 0)
+		check_add(c, CHECK_WARNING, "stopped", "", c->info.stop_unknown.hint,
+		    "it is not known whether archiving from this host is stopped: %s", c->info.stop_unknown.msg);
 	if (!c->info.stopped)
 		return;
 	decision_describe(&c->info.stop, text);
