@@ -230,7 +230,8 @@ main(int argc, char **argv)
 		supervision.unproved = unproved;
 		supervision.temporary = temporary;
 	}
-	supervise(&supervision);
+	supervise_signals(&supervision);
+	supervise();
 	if (rc == 0)
 		rc = wal_command_open(&c, &err);
 	if (rc == 0) {

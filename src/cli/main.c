@@ -11,6 +11,7 @@
 
 static const struct cli_verb *const verbs[] = {
     &verb_adopt,
+    &verb_agent,
     &verb_backup,
     &verb_check,
     &verb_conflict,
@@ -86,7 +87,7 @@ run_verb(struct cli_invocation *inv, struct log *log, int argc, char *const *arg
 
 	if (rc == 0)
 		rc = config_load(&cfg, path != NULL ? path : config_default_path(), &err);
-	if (rc == 0)
+	if (rc == 0 && !cli_verb_of(inv)->resident)
 		rc = config_cluster(cfg, cli_value(inv, "cluster"), &op.cluster, &err);
 	if (rc < 0) {
 		config_free(cfg);
@@ -94,7 +95,8 @@ run_verb(struct cli_invocation *inv, struct log *log, int argc, char *const *arg
 	}
 	set_level(log, inv, cfg);
 	op.config = cfg;
-	rc = worker_pool_new(&pool, config_threads(cfg), &err);
+	if (!cli_verb_of(inv)->resident)
+		rc = worker_pool_new(&pool, config_threads(cfg), &err);
 	op.pool = pool;
 	cli_set_context(inv, &op);
 	code = rc < 0 ? fail(log, &err) : cli_verb_of(inv)->run(inv);

@@ -1,4 +1,5 @@
-/* Every verb is one file, verb_NAME.c, that exports its row. cli_context(inv) is the struct op that main prepared. */
+/* Every verb is one file, verb_NAME.c, that exports its row. cli_context(inv) is the struct op that main prepared.
+ */
 #ifndef PGCAIRN_CLI_VERBS_H
 #define PGCAIRN_CLI_VERBS_H
 
@@ -6,6 +7,7 @@
 #include "ops/op.h"
 
 extern const struct cli_verb verb_adopt;
+extern const struct cli_verb verb_agent;
 extern const struct cli_verb verb_backup;
 extern const struct cli_verb verb_check;
 extern const struct cli_verb verb_conflict;

@@ -90,12 +90,10 @@ wal_command_parse(struct wal_command *c, int argc, char **argv, const char *prog
 }
 
 int
-wal_command_open(struct wal_command *c, struct err *err)
+wal_command_load(struct wal_command *c, struct err *err)
 {
-	int threads, rc = keys_init(err);
+	int rc = config_load(&c->config, c->config_path != NULL ? c->config_path : config_default_path(), err);
 
-	if (rc == 0)
-		rc = config_load(&c->config, c->config_path != NULL ? c->config_path : config_default_path(), err);
 	if (rc == 0)
 		rc = config_cluster(c->config, c->cluster_name, &c->op.cluster, err);
 	if (rc < 0)
@@ -103,14 +101,29 @@ wal_command_open(struct wal_command *c, struct err *err)
 	c->log.level = c->config->log_level;
 	c->op.config = c->config;
 	c->op.log = &c->log;
-	threads = config_threads(c->config);
+	return 0;
+}
+
+int
+wal_command_start(struct wal_command *c, struct err *err)
+{
+	int threads = config_threads(c->config), rc = keys_init(err);
+
 	if (threads > THREADS_MAX)
 		threads = THREADS_MAX;
-	if (threads > 1) {
+	if (rc == 0 && threads > 1) {
 		rc = worker_pool_new(&c->pool, threads, err);
 		c->op.pool = c->pool;
 	}
 	return rc;
+}
+
+int
+wal_command_open(struct wal_command *c, struct err *err)
+{
+	int rc = wal_command_load(c, err);
+
+	return rc < 0 ? rc : wal_command_start(c, err);
 }
 
 void

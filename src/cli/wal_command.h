@@ -26,7 +26,9 @@ struct wal_command {
 /* fetching: also accept --repository, --without-repository, --session. ERR_CONFIG for anything wrong. */
 int wal_command_parse(struct wal_command *c, int argc, char **argv, const char *program, bool fetching, struct err *err);
 
-/* Load the configuration and start the workers. */
+/* Load the configuration; then start the workers. open does both. */
+int wal_command_load(struct wal_command *c, struct err *err);
+int wal_command_start(struct wal_command *c, struct err *err);
 int wal_command_open(struct wal_command *c, struct err *err);
 void wal_command_close(struct wal_command *c);
 

@@ -82,6 +82,8 @@ struct config {
 	int64_t retention_window_ms; /* 0: nothing is ever deleted */
 	uint64_t retention_minimum;  /* 0: not set */
 
+	uint64_t digest; /* of what the files say: processes with the same one follow the same policy; no protection */
+
 	struct config_cluster *clusters; /* in the order of the files */
 	size_t n_clusters;
 	struct config_repository *repositories; /* at least one, at least one of them active */

@@ -178,6 +178,36 @@ op_open_repository(
 }
 
 int
+op_open_target(
+    const struct op *op, const struct config_repository *c, const struct writer *w, struct repository **out, struct err *err)
+{
+	REPOSITORY_AUTO struct repository *r = NULL;
+	int rc = op_open_repository(op, c, NULL, &r, err);
+
+	if (rc == 0 && w != NULL)
+		rc = writer_check(w, r, err);
+	if (rc == 0)
+		*out = STEAL(r);
+	return rc;
+}
+
+int
+op_same_cluster(const struct op *op, const struct fanout *f, struct err *err)
+{
+	const struct repository *first = fanout_first(f);
+
+	for (size_t i = 0; first != NULL && first->has_cluster && i < f->n; i++) {
+		const struct fanout_target *t = &f->targets[i];
+
+		if (!t->failed && t->repo->has_cluster && memcmp(t->repo->cluster, first->cluster, OBJECT_CLUSTER) != 0)
+			return err_set(err, ERR_CONFIG, 0,
+			    "repositories '%s' and '%s' hold different clusters under the name '%s'", first->name,
+			    t->repo->name, op->cluster->name);
+	}
+	return 0;
+}
+
+int
 op_open_fanout(const struct op *op, const struct writer *w, struct fanout **out, struct err *err)
 {
 	const struct config *cfg = op->config;
@@ -196,9 +226,7 @@ op_open_fanout(const struct op *op, const struct writer *w, struct fanout **out,
 			continue;
 		t->name = c->name;
 		f->n++;
-		rc = op_open_repository(op, c, NULL, &t->repo, &one);
-		if (rc == 0 && w != NULL)
-			rc = writer_check(w, t->repo, &one);
+		rc = op_open_target(op, c, w, &t->repo, &one);
 		if (rc < 0) {
 			fanout_fail(f, f->n - 1, &one);
 			log_err(op->log, LOG_WARN, &t->err);
@@ -208,16 +236,9 @@ op_open_fanout(const struct op *op, const struct writer *w, struct fanout **out,
 		*err = one;
 		return one.kind;
 	}
-	/* one cluster, whatever the repository: a name alone does not make two the same */
-	for (size_t i = 0; i < f->n; i++) {
-		struct fanout_target *t = &f->targets[i];
-
-		if (!t->failed && t->repo->has_cluster && fanout_first(f)->has_cluster &&
-		    memcmp(t->repo->cluster, fanout_first(f)->cluster, OBJECT_CLUSTER) != 0)
-			return err_set(err, ERR_CONFIG, 0,
-			    "repositories '%s' and '%s' hold different clusters under the name '%s'", fanout_first(f)->name,
-			    t->repo->name, op->cluster->name);
-	}
+	rc = op_same_cluster(op, f, err);
+	if (rc < 0)
+		return rc;
 	if (!fanout_first(f)->encrypted && fanout_first(f)->has_cluster)
 		op_warn_unencrypted(op);
 	*out = STEAL(f);

@@ -32,6 +32,13 @@ struct op_progress {
 int op_open_repository(
     const struct op *op, const struct config_repository *c, const char *expected_id, struct repository **out, struct err *err);
 
+/* A repository that is written to: checked against the writer's keys where one is given. */
+int op_open_target(
+    const struct op *op, const struct config_repository *c, const struct writer *w, struct repository **out, struct err *err);
+
+/* One cluster, whatever the repository: a name alone does not make two the same. ERR_CONFIG when it is not. */
+int op_same_cluster(const struct op *op, const struct fanout *f, struct err *err);
+
 /*
  * Every active repository, checked against the writer's keys where one is given. One that does not open is a failed target and
  * logged as a warning; the last error comes back only when none opens.

@@ -3,6 +3,7 @@
 #
 #   sh tests/bench/run.sh race         against pgBackRest, on a cluster of 2 GB: about ten minutes, 16 GB in TMPDIR
 #   sh tests/bench/run.sh race small   shows in a minute that the race can be run; its figures say nothing
+#   sh tests/bench/run.sh wal [small]  the agent against pgBackRest's asynchronous archiving, a backlog of 200 segments
 #   sh tests/bench/run.sh primitives   what the single steps cost: about five minutes, 2 GB in TMPDIR
 #
 # Needs PostgreSQL's server programs (PG_BINDIR, else the newest below /usr/lib/postgresql), and the race pgbackrest and
@@ -14,7 +15,7 @@ export LC_ALL
 source_root=$(cd "$(dirname "$0")/../.." && pwd)
 
 usage() {
-	echo "usage: sh tests/bench/run.sh race [small] | primitives" >&2
+	echo "usage: sh tests/bench/run.sh race [small] | wal [small] | primitives" >&2
 	exit 2
 }
 
@@ -136,7 +137,8 @@ build() { # tests
 	fi
 }
 
-run_race() { # full|small
+# Against pgBackRest, which has to be there.
+run_against() { # script full|small
 	command -v pgbackrest >/dev/null || die "no pgbackrest; hint: sh examples/dependencies.sh bench"
 	build false
 	cc -O2 -o "$work/timer" "$source_root/tests/bench/timer.c"
@@ -148,10 +150,18 @@ run_race() { # full|small
 	echo "| PostgreSQL | $("$bindir/postgres" --version) |"
 	echo "| peer | $(pgbackrest version) |"
 	echo
-	PYTHONDONTWRITEBYTECODE=1 python3 "$source_root/tests/bench/race.py" "$1" "$work" "$bindir" "$work/bin" "$work/timer" || {
+	PYTHONDONTWRITEBYTECODE=1 python3 "$source_root/tests/bench/$1.py" "$2" "$work" "$bindir" "$work/bin" "$work/timer" || {
 		tail -n 20 "$work/race.log" >&2
 		die "the race was broken off"
 	}
+}
+
+run_race() { # full|small
+	run_against race "$1"
+}
+
+run_wal() { # full|small
+	run_against wal "$1"
 }
 
 run_primitives() {
@@ -175,8 +185,8 @@ run_primitives() {
 what=$1
 size=full
 case "$*" in
-race | primitives) ;;
-"race small") size=small ;;
+race | wal | primitives) ;;
+"race small" | "wal small") size=small ;;
 *) usage ;;
 esac
 # shellcheck disable=SC2012  # names without surprises
