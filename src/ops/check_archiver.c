@@ -60,7 +60,7 @@ read_backlog(struct check *c, struct err *err)
 	return 0;
 }
 
-/* Where the files cannot be seen: the server shows them to pg_monitor. */
+/* Where the files cannot be seen: the server shows them to whoever may ask. */
 static void
 ask_backlog(struct check *c)
 {
@@ -206,7 +206,7 @@ check_stuck(struct check *c, const struct archiver *a)
 	    : a->seen
 		? "look at the process: pgcairn-wal-archive ends by itself after [archive] timeout, what is wrapped around "
 		  "it may not"
-		: "a role in pg_monitor sees which of the two: pgconf/role.sql; see the server's log",
+		: "a role with pg_read_all_stats sees which of the two: pgconf/role.sql; see the server's log",
 	    "the oldest of %" PRId64 " files waits for %s, and for %s the server has counted neither success nor failure: %s",
 	    c->result->ready, waits, silent,
 	    died      ? CHECK_WHY_UNCOUNTED

@@ -78,7 +78,7 @@ ask_files(struct check *c)
 			(void)add_file(c, pg_rows_value(rows, i, 0), (int64_t)age, NULL);
 }
 
-/* From the disk, else from the server, which shows them to pg_monitor; a list that is empty says that neither does. */
+/* From the disk, else from the server, which shows them to whoever may ask; a list that is empty says that neither does. */
 void
 check_pg_wal_read(struct check *c)
 {

@@ -234,7 +234,7 @@ def test_an_archiver_that_hangs_is_noticed_and_told_from_one_that_dies(site, run
     site.conninfo = source.conninfo.replace("user=postgres", "user=watcher")
     site.write_config()
     finding = problems(site, options=("--no-switch",))["archiver"]
-    assert "hangs, or ends with a status above 125" in finding["what"] and "pg_monitor" in finding["remedy"]
+    assert "hangs, or ends with a status above 125" in finding["what"] and "role.sql" in finding["remedy"]
     source.stop("immediate")
     runtime.run(["pkill", "-f", "^sleep 600"], status=None)
 
