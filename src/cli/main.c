@@ -4,6 +4,7 @@
 
 #include "build-config.h"
 #include "cli/exit_code.h"
+#include "cli/nagios.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
 #include "keys/secret.h"
@@ -65,8 +66,17 @@ set_level(struct log *log, const struct cli_invocation *inv, const struct config
 		log->level = LOG_ERROR;
 }
 
+/* What kept a verb from running at all; a monitoring system hears it as it hears all else. */
 static int
-run_verb(struct cli_invocation *inv, struct log *log)
+fail_before(const struct log *log, int argc, char *const *argv, const struct err *err)
+{
+	int code = fail(log, err);
+
+	return nagios_wanted(argc, argv) ? (int)nagios_unknown(err) : code;
+}
+
+static int
+run_verb(struct cli_invocation *inv, struct log *log, int argc, char *const *argv)
 {
 	struct op op = {.log = log};
 	struct config *cfg = NULL;
@@ -81,7 +91,7 @@ run_verb(struct cli_invocation *inv, struct log *log)
 		rc = config_cluster(cfg, cli_value(inv, "cluster"), &op.cluster, &err);
 	if (rc < 0) {
 		config_free(cfg);
-		return fail(log, &err);
+		return fail_before(log, argc, argv, &err);
 	}
 	set_level(log, inv, cfg);
 	op.config = cfg;
@@ -104,7 +114,7 @@ main(int argc, char **argv)
 
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (cli_parse(&inv, &program, argc, argv, &err) < 0)
-		return fail(&log, &err);
+		return fail_before(&log, argc, argv, &err);
 	if (cli_flag(inv, "version")) {
 		BUF_AUTO struct buf text = {0};
 
@@ -114,5 +124,5 @@ main(int argc, char **argv)
 	}
 	if (cli_flag(inv, "help"))
 		return print_help(inv, &log);
-	return run_verb(inv, &log);
+	return run_verb(inv, &log, argc, argv);
 }

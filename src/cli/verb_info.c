@@ -205,6 +205,11 @@ archiving_json(const struct info *info)
 {
 	json_t *o = json_object();
 
+	if (info->stop_unknown.kind != 0) {
+		json_object_set_new(o, "stopped", json_null());
+		json_object_set_new(o, "error", report_err(&info->stop_unknown));
+		return o;
+	}
 	json_object_set_new(o, "stopped", json_boolean(info->stopped));
 	if (info->stopped)
 		report_decision(o, &info->stop);
@@ -387,7 +392,9 @@ print_text(const struct op *op, const struct info *info, struct err *err)
 		decision_describe(&info->stop, text);
 		rc = buf_printf(&b, err, "archiving from this host is STOPPED %s\n", text);
 	}
-
+	if (rc == 0 && info->stop_unknown.kind != 0)
+		rc = buf_printf(
+		    &b, err, "whether archiving from this host is stopped is NOT KNOWN: %s\n", info->stop_unknown.msg);
 	for (size_t i = 0; rc == 0 && i < info->n; i++)
 		rc = print_repository(&b, &info->repositories[i], err);
 	return rc < 0 ? rc : output_text(&b, err);

@@ -107,7 +107,7 @@ info_collect(const struct op *op, struct info *out, struct err *err)
 {
 	const struct config *cfg = op->config;
 	INFO_AUTO struct info info = {0};
-	struct err why;
+	struct err why = {0};
 
 	info.repositories = calloc(cfg->n_repositories + 1, sizeof(*info.repositories));
 	if (info.repositories == NULL)
@@ -129,6 +129,10 @@ info_collect(const struct op *op, struct info *out, struct err *err)
 			info.opened++;
 	}
 	info.stopped = stop_check(op, &info.stop, &why) == ERR_REFUSED;
+	if (!info.stopped && why.kind != 0) {
+		err_hint(&why, "look as the user who archives, whose the state directory is");
+		info.stop_unknown = why;
+	}
 	*out = info;
 	info = (struct info){0};
 	return 0;

@@ -1,5 +1,7 @@
 #include "ops/op.h"
 
+#include <errno.h>
+
 #include "base/fs.h"
 #include "base/str.h"
 #include "ops/owner.h"
@@ -278,6 +280,22 @@ op_become_owner(const struct op *op, struct err *err)
 	if (rc == 0)
 		rc = owner_of(&owner, op->cluster->pgdata, err);
 	return rc < 0 ? rc : owner_become(&owner, "PGDATA", err);
+}
+
+int
+op_become_state_owner(const struct op *op, struct err *err)
+{
+	FREE_AUTO char *what = NULL;
+	struct owner owner;
+	int rc = owner_of(&owner, op->config->state_directory, err);
+
+	if (rc < 0 && err->sys == ENOENT) {
+		err->kind = rc = ERR_CONFIG;
+		err_hint(err, "run: pgcairn init");
+	}
+	if (rc == 0 && (what = str_printf("the state directory '%s'", op->config->state_directory)) == NULL)
+		rc = err_set(err, ERR_NOMEM, 0, "out of memory for a path");
+	return rc < 0 ? rc : owner_become(&owner, what, err);
 }
 
 int

@@ -61,6 +61,9 @@ int op_open_keyring(const struct op *op, struct keyring **out, struct err *err);
 /* Started by root, go on as the owner of PGDATA: what is made in a repository must be the server's. Needs pgdata. */
 int op_become_owner(const struct op *op, struct err *err);
 
+/* The same as the owner of the state directory: for what is decided there. ERR_CONFIG with a hint when there is none yet. */
+int op_become_state_owner(const struct op *op, struct err *err);
+
 /* ERR_CONFIG with a hint when the cluster has no pgdata. */
 int op_need_pgdata(const struct op *op, struct err *err);
 
