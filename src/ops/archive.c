@@ -14,6 +14,7 @@ struct archive {
 	struct writer *writer;
 	struct fanout *fanout;
 	struct object_slots *slots; /* may be NULL */
+	const uint8_t *content_id;  /* what the file must hold; NULL: whatever it is */
 	struct archive_source source;
 	char relative[OBJECT_NAME_MAX];
 	bool passed; /* the source was read and its content id is known */
@@ -104,6 +105,8 @@ encode(struct archive *a, const char *at, const bool *skip, struct err *err)
 	if (rc < 0)
 		return rc;
 	a->passed = true;
+	if (a->content_id != NULL && memcmp(a->content_id, s->content_id, CONTENT_ID) != 0)
+		return err_set(err, ERR_REFUSED, 0, "'%s' does not hold what was archived under this name", s->path);
 	rc = wal_object_encode(
 	    archive_source_is_segment(s) ? &s->summary : NULL, s->content_id, s->size, s->file_name, &clear, &sealed, err);
 	/* here the segment becomes durable and visible, repository by repository */
@@ -397,7 +400,7 @@ int
 archive_to(const struct op *op, const struct archive_means *m, const char *path, const char *name,
     struct archive_result *result, struct err *err)
 {
-	struct archive a = {.op = op, .writer = m->writer, .fanout = m->fanout, .slots = m->slots};
+	struct archive a = {.op = op, .writer = m->writer, .fanout = m->fanout, .slots = m->slots, .content_id = m->content_id};
 
 	return finish(&a, archive_source_open(&a.source, path, name, err), name, result, err);
 }

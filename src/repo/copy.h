@@ -10,4 +10,12 @@
  */
 int object_copy(struct stored *have, struct repository *to, const char *at, struct err *err);
 
+/*
+ * The two steps of it, for who has several repositories to take from: *by_to is set when it is the other repository that fails,
+ * not the one that is read. The key may come from any that has it, and need not where the other repository has it already;
+ * ERR_NOT_FOUND when neither has.
+ */
+int object_copy_key(const struct stored *have, struct repository *from, struct repository *to, bool *by_to, struct err *err);
+int object_copy_alone(struct stored *have, struct repository *to, const char *at, bool *by_to, struct err *err);
+
 #endif
