@@ -233,9 +233,10 @@ main(int argc, char **argv)
 	supervise_signals(&supervision);
 	supervise();
 	if (rc == 0)
-		rc = wal_command_open(&c, &err);
+		rc = wal_command_load(&c, &err);
+	if (rc == 0)
+		rc = wal_command_start(&c, c.config->restore_timeout_ms / OPEN_SHARE, &err);
 	if (rc == 0) {
-		c.op.open_limit_ms = c.config->restore_timeout_ms / OPEN_SHARE;
 		supervise_limit(c.config->restore_timeout_ms, may_pass(&c, ERR_RETRY) ? PROVEN_MISSING : TIMED_OUT);
 		rc = fetch(&c, &err);
 	}
@@ -243,7 +244,7 @@ main(int argc, char **argv)
 		log_write(&c.log, LOG_INFO, "%s", err.msg);
 	else if (rc < 0)
 		log_err(&c.log, LOG_ERROR, &err);
-	if (c.op.open_limit_ms > 0)
+	if (c.op.guards != NULL)
 		supervise_done(exit_code(rc));
 	wal_command_close(&c);
 	return exit_code(rc);

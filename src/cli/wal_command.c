@@ -105,8 +105,9 @@ wal_command_load(struct wal_command *c, struct err *err)
 }
 
 int
-wal_command_start(struct wal_command *c, struct err *err)
+wal_command_start(struct wal_command *c, int64_t limit_ms, struct err *err)
 {
+	const struct guard_options limits = {.limit_ms = limit_ms};
 	int threads = config_threads(c->config), rc = keys_init(err);
 
 	if (threads > THREADS_MAX)
@@ -115,20 +116,16 @@ wal_command_start(struct wal_command *c, struct err *err)
 		rc = worker_pool_new(&c->pool, threads, err);
 		c->op.pool = c->pool;
 	}
+	if (rc == 0)
+		rc = guards_new(&c->op.guards, c->config, &limits, err);
+	c->op.guards_open_only = true;
 	return rc;
-}
-
-int
-wal_command_open(struct wal_command *c, struct err *err)
-{
-	int rc = wal_command_load(c, err);
-
-	return rc < 0 ? rc : wal_command_start(c, err);
 }
 
 void
 wal_command_close(struct wal_command *c)
 {
 	worker_pool_free(c->pool);
+	guards_free(c->op.guards);
 	config_free(c->config);
 }

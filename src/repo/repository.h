@@ -15,6 +15,7 @@
 #include "keys/epoch.h"
 #include "keys/sign.h"
 #include "repo/layout.h"
+#include "store/guard.h"
 
 #define REPOSITORY_ID_TEXT 33 /* 16 random bytes in hex */
 #define SIGNERS_MAX 256
@@ -49,6 +50,7 @@ struct repository_options {
 	const char *expected_id;          /* NULL: whatever is there */
 	const uint8_t (*pins)[KEY_BYTES]; /* trusted first signers; n_pins 0: trust on first use */
 	size_t n_pins;
+	struct guard *guard; /* of its store; NULL: none. Outlives the repository */
 };
 
 /*
