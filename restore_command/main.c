@@ -13,6 +13,7 @@
 #include "cli/supervise.h"
 #include "cli/wal_command.h"
 #include "ops/fetch.h"
+#include "ops/fetch_target.h"
 #include "ops/histories.h"
 
 #define PROGRAM "pgcairn-wal-restore"
@@ -185,8 +186,10 @@ fetch(struct wal_command *c, struct err *err)
 	    .retry_ms = c->config->restore_timeout_ms / 2,
 	};
 	struct deadline patience = deadline_in_ms(c->config->restore_timeout_ms / 2);
-	int rc;
+	int rc = fetch_check_selection(&c->op, &o, err);
 
+	if (rc < 0)
+		return rc;
 	for (;;) {
 		rc = fetch_file(&c->op, &o, c->arguments[0], c->arguments[1], err);
 		if (rc == 0 || rc == ERR_NOT_FOUND)
