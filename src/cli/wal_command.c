@@ -54,6 +54,8 @@ parse_option(struct wal_command *c, char **argv, int argc, int *i, const char *p
 		c->config_path = v;
 	else if ((v = value_of(argv, argc, i, "--cluster", &bad)) != NULL)
 		c->cluster_name = v;
+	else if (fetching && strcmp(option, "--prefetch") == 0)
+		c->prefetch = true;
 	else if (fetching && (v = value_of(argv, argc, i, "--session", &bad)) != NULL)
 		c->session = v;
 	else if (fetching && (v = value_of(argv, argc, i, "--repository", &bad)) != NULL)
@@ -90,9 +92,9 @@ wal_command_parse(struct wal_command *c, int argc, char **argv, const char *prog
 }
 
 int
-wal_command_open(struct wal_command *c, struct err *err)
+wal_command_load(struct wal_command *c, struct err *err)
 {
-	int threads, rc = keys_init(err);
+	int rc = keys_init(err);
 
 	if (rc == 0)
 		rc = config_load(&c->config, c->config_path != NULL ? c->config_path : config_default_path(), err);
@@ -103,7 +105,14 @@ wal_command_open(struct wal_command *c, struct err *err)
 	c->log.level = c->config->log_level;
 	c->op.config = c->config;
 	c->op.log = &c->log;
-	threads = config_threads(c->config);
+	return 0;
+}
+
+int
+wal_command_start_workers(struct wal_command *c, struct err *err)
+{
+	int threads = config_threads(c->config), rc = 0;
+
 	if (threads > THREADS_MAX)
 		threads = THREADS_MAX;
 	if (threads > 1) {
@@ -111,6 +120,14 @@ wal_command_open(struct wal_command *c, struct err *err)
 		c->op.pool = c->pool;
 	}
 	return rc;
+}
+
+int
+wal_command_open(struct wal_command *c, struct err *err)
+{
+	int rc = wal_command_load(c, err);
+
+	return rc < 0 ? rc : wal_command_start_workers(c, err);
 }
 
 void

@@ -17,16 +17,19 @@ struct wal_command {
 	size_t n_without;
 	const char *arguments[2];
 	bool help, version;
+	bool prefetch; /* --prefetch: pgcairn-wal-restore starts itself so, see restore_command/prefetcher.h */
 	struct log log;
 	struct config *config;
 	struct worker_pool *pool;
-	struct op op; /* complete after wal_command_open */
+	struct op op; /* complete after wal_command_open; without pool after wal_command_load */
 };
 
 /* fetching: also accept --repository, --without-repository, --session. ERR_CONFIG for anything wrong. */
 int wal_command_parse(struct wal_command *c, int argc, char **argv, const char *program, bool fetching, struct err *err);
 
-/* Load the configuration and start the workers. */
+/* The configuration; then the workers, which what is answered without them does not need; or both. */
+int wal_command_load(struct wal_command *c, struct err *err);
+int wal_command_start_workers(struct wal_command *c, struct err *err);
 int wal_command_open(struct wal_command *c, struct err *err);
 void wal_command_close(struct wal_command *c);
 

@@ -1,6 +1,6 @@
 /*
- * Where a recovery's WAL comes from: the repositories that it asks, the keys, and whose WAL it is. pgcairn-wal-restore opens one
- * for one file, the prefetcher keeps one as long as it runs; both ask in the same way, and nothing else delivers.
+ * Where a recovery's WAL comes from: the repositories that it asks, the keys, and whose WAL it is. pgcairn-wal-restore opens
+ * one for one file, the prefetcher keeps one as long as it runs; both ask in the same way, and nothing else delivers.
  */
 #ifndef PGCAIRN_OPS_FETCH_SOURCE_H
 #define PGCAIRN_OPS_FETCH_SOURCE_H
