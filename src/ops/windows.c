@@ -108,16 +108,16 @@ fork_gaps(struct windows *w, const struct wal_set *set, const struct wal_set_tim
 	const struct wal_set_timeline *p = parent != NULL ? wal_set_timeline(set, parent->tli) : NULL;
 	uint64_t fork, last;
 
-	if (p == NULL || p->n == 0 || t->n == 0)
+	if (p == NULL || p->spans.n == 0 || t->spans.n == 0)
 		return 0;
 	fork = parent->switch_lsn / set->segment_size;
-	last = p->segments[p->n - 1].segno;
-	if (p->segments[0].segno > fork)
+	last = wal_span_last(&p->spans.list[p->spans.n - 1]);
+	if (p->spans.list[0].first > fork)
 		return 0;
 	if (last + 1 < fork && add_missing(w, set, parent->tli, last + 1, fork - last - 1, err) < 0)
 		return ERR_NOMEM;
-	if (t->segments[0].segno > fork)
-		return add_missing(w, set, t->timeline, fork, t->segments[0].segno - fork, err);
+	if (t->spans.list[0].first > fork)
+		return add_missing(w, set, t->timeline, fork, t->spans.list[0].first - fork, err);
 	return 0;
 }
 
@@ -128,11 +128,11 @@ windows_gaps(struct windows *w, const struct wal_set *set, struct err *err)
 		const struct wal_set_timeline *t = &set->timelines[i];
 		int rc = fork_gaps(w, set, t, err);
 
-		for (size_t k = 1; rc == 0 && k < t->n; k++) {
-			uint64_t next = t->segments[k - 1].segno + 1;
+		for (size_t k = 1; rc == 0 && k < t->spans.n; k++) {
+			uint64_t next = wal_span_last(&t->spans.list[k - 1]) + 1, first = t->spans.list[k].first;
 
-			if (t->segments[k].segno > next)
-				rc = add_missing(w, set, t->timeline, next, t->segments[k].segno - next, err);
+			if (first > next)
+				rc = add_missing(w, set, t->timeline, next, first - next, err);
 		}
 		if (rc < 0)
 			return rc;

@@ -146,27 +146,50 @@ tell_gap(struct wal_chain *c, uint64_t segno)
 	}
 }
 
+/* The first segment behind missing, up to last, that the path takes from this timeline; false: there is none. */
+static bool
+first_behind(const struct wal_chain *c, const struct wal_set_timeline *t, uint64_t missing, uint64_t last, uint64_t *segno)
+{
+	uint32_t size = c->set->segment_size;
+	uint64_t begin = begin_of(c->path, t->timeline) / size, from = begin > missing ? begin : missing + 1;
+	lsn_t end;
+
+	/* the timeline's own part of the path: there only the segment with a fork can be another's */
+	if (!timeline_switch_end(c->path, t->timeline, &end))
+		return false;
+	if (end / size < last)
+		last = end / size;
+	for (size_t k = wal_spans_from(&t->spans, from); k < t->spans.n; k = wal_spans_from(&t->spans, from)) {
+		if (t->spans.list[k].first > from)
+			from = t->spans.list[k].first;
+		if (from > last)
+			return false;
+		*segno = from;
+		if (choose(c->set, c->path, from) == t->timeline)
+			return true;
+		from++;
+	}
+	return false;
+}
+
 /* A hole, when there is more of the path behind the segment that is missing: the end of the WAL looks otherwise. */
 static void
 tell_hole(struct wal_chain *c, uint64_t missing, uint64_t last)
 {
 	char text[WAL_NAME_MAX], behind[WAL_NAME_MAX];
+	uint32_t size = c->set->segment_size;
 
 	for (size_t i = 0; i < c->set->n; i++) {
 		const struct wal_set_timeline *t = &c->set->timelines[i];
+		uint64_t segno;
 
-		for (size_t k = 0; k < t->n; k++) {
-			uint64_t segno = t->segments[k].segno;
-
-			if (segno <= missing || segno > last || choose(c->set, c->path, segno) != t->timeline)
-				continue;
-			wal_segment_name(text, timeline_of_lsn(c->path, wal_segment_start(missing, c->set->segment_size)),
-			    missing, c->set->segment_size);
-			wal_segment_name(behind, t->timeline, segno, c->set->segment_size);
-			(void)err_set(
-			    &c->broken, ERR_NOT_FOUND, 0, "segment %s is in no repository, and %s behind it is", text, behind);
-			return;
-		}
+		if (!first_behind(c, t, missing, last, &segno))
+			continue;
+		wal_segment_name(text, timeline_of_lsn(c->path, wal_segment_start(missing, size)), missing, size);
+		wal_segment_name(behind, t->timeline, segno, size);
+		(void)err_set(
+		    &c->broken, ERR_NOT_FOUND, 0, "segment %s is in no repository, and %s behind it is", text, behind);
+		return;
 	}
 }
 
