@@ -51,7 +51,9 @@ join_from(struct verify_work *w, const struct wal_set *set, const struct wal_set
 	timeline_t timeline = t->timeline;
 	char name[OBJECT_NAME_MAX];
 	struct err why = {0};
-	int rc = wal_chain_build(&c, &w->repo, 1, set, &t->history, wal_segment_start(start, set->segment_size), 0, &why);
+	/* what an index says is compared with the segments elsewhere */
+	const struct wal_chain_options o = {.start = wal_segment_start(start, set->segment_size), .without_indexes = true};
+	int rc = wal_chain_build(&c, &w->repo, 1, set, &t->history, &o, &why);
 
 	if (rc == 0)
 		why = c->broken;
@@ -113,7 +115,8 @@ check_backup(struct verify_work *w, const struct wal_set *set, const struct back
 	char name[OBJECT_NAME_MAX], have[LSN_TEXT], need[LSN_TEXT];
 	struct err why = {0};
 	lsn_t end = 0;
-	int rc = wal_chain_build(&c, &w->repo, 1, set, path, b->head.start_lsn, b->head.stop_lsn - 1, &why);
+	const struct wal_chain_options o = {.start = b->head.start_lsn, .upto = b->head.stop_lsn - 1, .without_indexes = true};
+	int rc = wal_chain_build(&c, &w->repo, 1, set, path, &o, &why);
 
 	if (rc == 0) {
 		end = wal_chain_end(c);

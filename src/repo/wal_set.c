@@ -13,6 +13,7 @@ wal_set_free(struct wal_set *s)
 		timeline_history_free(&s->timelines[i].history);
 		wal_spans_free(&s->timelines[i].spans);
 		wal_spans_free(&s->timelines[i].listed);
+		wal_indexes_free(&s->timelines[i].indexes);
 	}
 	free(s->timelines);
 	gap_set_free(&s->gaps);
@@ -83,6 +84,7 @@ struct listing {
 	struct wal_set *set;
 	struct repository *repo;
 	uint32_t bit;
+	uint32_t place;     /* of the repository */
 	struct buf history; /* of the file that is read just now */
 };
 
@@ -145,6 +147,33 @@ take_key(const struct store_entry *e, void *arg, struct err *err)
 	return wal_spans_add(&t->listed, wal_name_segno(&name, l->set->segment_size), l->bit, err);
 }
 
+/* An index is of use for the timelines that have segments here; it makes none. */
+static int
+take_index(const struct store_entry *e, void *arg, struct err *err)
+{
+	struct listing *l = arg;
+	struct wal_index_name name;
+	size_t at;
+
+	if (!wal_index_name_parse(strrchr(e->key, '/') + 1, l->set->segment_size, &name))
+		return 0;
+	at = place_of(l->set, name.timeline);
+	if (at == l->set->n || l->set->timelines[at].timeline != name.timeline)
+		return 0;
+	return wal_indexes_add(&l->set->timelines[at].indexes, l->place, &name, err);
+}
+
+static int
+list_indexes(struct listing *l, struct err *err)
+{
+	char folder[OBJECT_NAME_MAX], prefix[STORE_KEY_MAX];
+	int rc = wal_index_folder(folder, l->repo->id, l->set->sysid, err);
+
+	if (rc == 0)
+		rc = layout_key(prefix, l->repo->cluster_name, folder, err);
+	return rc < 0 ? rc : store_list_names(l->repo->store, prefix, take_index, l, err);
+}
+
 /* One repository's names. */
 static int
 list_repository(struct listing *l, struct err *err)
@@ -157,6 +186,8 @@ list_repository(struct listing *l, struct err *err)
 	rc = store_list_names(l->repo->store, prefix, take_key, l, err);
 	for (size_t i = 0; rc == 0 && i < l->set->n; i++)
 		rc = wal_spans_unite(&l->set->timelines[i].spans, &l->set->timelines[i].listed, err);
+	if (rc == 0)
+		rc = list_indexes(l, err);
 	if (rc == 0)
 		rc = gap_set_read(&l->set->gaps, l->repo, l->set->sysid, NULL, err);
 	return rc < 0 ? err_wrap(err, "list WAL of repository '%s'", l->repo->name) : 0;
@@ -182,9 +213,12 @@ wal_set_load(struct wal_set **out, struct repository *const *repositories, size_
 		s->segment_size = e->segment_size;
 		l.repo = repositories[i];
 		l.bit = UINT32_C(1) << i;
+		l.place = (uint32_t)i;
 		rc = list_repository(&l, err);
 	}
 	buf_free(&l.history);
+	for (size_t i = 0; i < s->n; i++)
+		wal_indexes_sort(&s->timelines[i].indexes);
 	if (rc < 0)
 		return rc;
 	*out = STEAL(s);

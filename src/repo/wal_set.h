@@ -8,6 +8,7 @@
 #include "codec/content_id.h"
 #include "pg/timeline.h"
 #include "repo/gap.h"
+#include "repo/wal_indexes.h"
 #include "repo/wal_spans.h"
 
 #define WAL_SET_REPOSITORIES 32
@@ -19,6 +20,7 @@ struct wal_set_timeline {
 	struct timeline_history history;
 	uint8_t content_id[CONTENT_ID]; /* of that history */
 	struct wal_spans spans;         /* its segments; mask: bit i, repository i has them */
+	struct wal_indexes indexes;     /* of its segments, by what names say */
 	struct wal_spans listed;        /* while it is loaded: of the repository that is listed just now */
 };
 
