@@ -54,6 +54,8 @@ parse_option(struct wal_command *c, char **argv, int argc, int *i, const char *p
 		c->config_path = v;
 	else if ((v = value_of(argv, argc, i, "--cluster", &bad)) != NULL)
 		c->cluster_name = v;
+	else if (fetching && strcmp(option, "--prefetch") == 0)
+		c->prefetch = true;
 	else if (fetching && (v = value_of(argv, argc, i, "--session", &bad)) != NULL)
 		c->session = v;
 	else if (fetching && (v = value_of(argv, argc, i, "--repository", &bad)) != NULL)

@@ -17,6 +17,7 @@ struct wal_command {
 	size_t n_without;
 	const char *arguments[2];
 	bool help, version;
+	bool prefetch; /* --prefetch: pgcairn-wal-restore starts itself so, see restore_command/prefetcher.h */
 	struct log log;
 	struct config *config;
 	struct worker_pool *pool;
