@@ -106,16 +106,21 @@ struct listing {
 	struct wal_folder at; /* of the source: the folder that is listed just now; names 0: none yet */
 };
 
+static int take_wal(const struct store_entry *e, void *arg, struct err *err);
+
 static int
 start(struct listing *l, const char *prefix, store_each *each, struct err *err)
 {
+	/* all WAL of a system may be a million names, whose sizes nobody wants */
+	int (*list)(struct store * s, const char *prefix, store_each *each, void *arg, struct err *err) =
+	    each == take_wal ? store_list_names : store_list;
 	char key[STORE_KEY_MAX];
 	int rc = layout_key(key, l->repo->cluster_name, prefix, err);
 
 	if (rc < 0)
 		return rc;
 	l->skip = strlen(key) - strlen(prefix);
-	rc = store_list(l->repo->store, key, each, l, err);
+	rc = list(l->repo->store, key, each, l, err);
 	return rc < 0 ? err_wrap(err, "list '%s' in repository '%s'", key, l->repo->name) : 0;
 }
 
@@ -302,6 +307,19 @@ take_wal(const struct store_entry *e, void *arg, struct err *err)
 	return 0;
 }
 
+/* Its size and age, which a listing of names does not say; not knowing them is no trouble. */
+static void
+measure(const struct catch_up_work *w, struct wanted *o)
+{
+	struct store_stat st = {0};
+
+	for (size_t i = 0; i < w->round->n_sources; i++)
+		if ((o->have & UINT32_C(1) << i) != 0 && repository_stat(w->round->sources[i], o->relative, &st, NULL) == 0)
+			break;
+	o->size = st.size;
+	o->modified_us = st.modified_us;
+}
+
 int
 catch_up_list_all(struct catch_up_work *w, struct catch_up_system *s, struct err *err)
 {
@@ -325,6 +343,8 @@ catch_up_list_all(struct catch_up_work *w, struct catch_up_system *s, struct err
 		rc = repository_stat(w->round->target, h->relative, &st, err);
 		h->there = rc == 0;
 		rc = rc == ERR_NOT_FOUND ? 0 : rc;
+		if (!h->there)
+			measure(w, h);
 	}
 	return rc;
 }

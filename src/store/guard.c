@@ -293,6 +293,7 @@ guard_wrap(struct guard *g, struct store **out, struct store *inner, struct err 
 	    .put = guarded_put,
 	    .settle = guarded_settle,
 	    .list = guarded_list,
+	    .list_names = guarded_list_names,
 	    .stat = guarded_stat,
 	    .remove = guarded_remove,
 	    .caps = guarded_caps,

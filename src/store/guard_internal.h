@@ -92,5 +92,6 @@ void guarded_done(struct guarded *s); /* s may be gone then */
 
 int guarded_put(struct store *store, const char *key, struct sink **out, struct err *err);
 int guarded_list(struct store *store, const char *prefix, store_each *each, void *arg, struct err *err);
+int guarded_list_names(struct store *store, const char *prefix, store_each *each, void *arg, struct err *err);
 
 #endif

@@ -21,6 +21,7 @@ struct listing {
 	struct guarded *s;
 	struct batch *filling, *full; /* full: the caller's while it delivers */
 	bool ready;                   /* full waits for the caller */
+	bool names_only;
 	char prefix[STORE_KEY_MAX + 2];
 };
 
@@ -88,7 +89,8 @@ listing_run(struct guard_call *c)
 	int rc;
 
 	guard_enter(c);
-	rc = store_list(l->s->inner, l->prefix, take, l, &c->err);
+	rc = l->names_only ? store_list_names(l->s->inner, l->prefix, take, l, &c->err)
+			   : store_list(l->s->inner, l->prefix, take, l, &c->err);
 	guard_leave(c);
 	c->rc = rc;
 }
@@ -174,8 +176,8 @@ listing_new(struct listing **out, struct guarded *s, const char *prefix, struct 
 	return 0;
 }
 
-int
-guarded_list(struct store *store, const char *prefix, store_each *each, void *arg, struct err *err)
+static int
+list(struct store *store, const char *prefix, bool names_only, store_each *each, void *arg, struct err *err)
 {
 	struct listing *l = NULL;
 	int rc = store_key_check(prefix, true, err);
@@ -184,6 +186,7 @@ guarded_list(struct store *store, const char *prefix, store_each *each, void *ar
 		rc = listing_new(&l, (struct guarded *)store, prefix, err);
 	if (rc < 0)
 		return rc;
+	l->names_only = names_only;
 	pthread_mutex_lock(&l->call.guard->lock);
 	rc = guard_submit(&l->call, false, err);
 	if (rc == 0)
@@ -191,4 +194,16 @@ guarded_list(struct store *store, const char *prefix, store_each *each, void *ar
 	pthread_mutex_unlock(&l->call.guard->lock);
 	guard_call_leave(&l->call);
 	return rc;
+}
+
+int
+guarded_list(struct store *store, const char *prefix, store_each *each, void *arg, struct err *err)
+{
+	return list(store, prefix, false, each, arg, err);
+}
+
+int
+guarded_list_names(struct store *store, const char *prefix, store_each *each, void *arg, struct err *err)
+{
+	return list(store, prefix, true, each, arg, err);
 }

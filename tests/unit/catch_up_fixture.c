@@ -140,6 +140,7 @@ mood_set(struct repository *r, enum mood_call c, int kind, unsigned after)
 		*m = (struct mood){.store = r->store, .real = r->store->ops, .ops = *r->store->ops};
 		m->ops.put = mood_put;
 		m->ops.list = mood_list;
+		m->ops.list_names = mood_list;
 		m->ops.get = mood_get;
 		m->ops.get_tail = mood_get_tail;
 		m->ops.stat = mood_stat;
