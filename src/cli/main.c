@@ -21,6 +21,7 @@ static const struct cli_verb *const verbs[] = {
     &verb_info,
     &verb_init,
     &verb_key,
+    &verb_replicate,
     &verb_restore,
     &verb_start,
     &verb_stop,

@@ -17,6 +17,7 @@ extern const struct cli_verb verb_index;
 extern const struct cli_verb verb_info;
 extern const struct cli_verb verb_init;
 extern const struct cli_verb verb_key;
+extern const struct cli_verb verb_replicate;
 extern const struct cli_verb verb_restore;
 extern const struct cli_verb verb_start;
 extern const struct cli_verb verb_stop;

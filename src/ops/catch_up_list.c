@@ -43,6 +43,20 @@ catch_up_kind(const char *relative)
 	return *suffix != '\0' ? OBJECT_RECORD : catch_up_kind(object);
 }
 
+/* Room for at least one more. */
+static bool
+grow(void **list, size_t *cap, size_t size)
+{
+	size_t wanted = *cap == 0 ? 64 : 2 * *cap;
+	void *more = realloc(*list, wanted * size);
+
+	if (more == NULL)
+		return false;
+	*list = more;
+	*cap = wanted;
+	return true;
+}
+
 /* Where the name is or would be. */
 static size_t
 place_of(const struct wanted_set *s, const char *relative)
@@ -74,15 +88,8 @@ add_name(struct wanted_set *s, const char *relative, const struct store_stat *st
 	}
 	if (s->n == NAMES_MAX)
 		return err_set(err, ERR_CORRUPT, 0, "more than %d names beside '%s'", NAMES_MAX, relative);
-	if (s->n == s->cap) {
-		size_t cap = s->cap == 0 ? 64 : 2 * s->cap;
-		struct wanted *more = realloc(s->list, cap * sizeof(*more));
-
-		if (more == NULL)
-			return err_set(err, ERR_NOMEM, 0, "out of memory for names");
-		s->list = more;
-		s->cap = cap;
-	}
+	if (s->n == s->cap && !grow((void **)&s->list, &s->cap, sizeof(*s->list)))
+		return err_set(err, ERR_NOMEM, 0, "out of memory for names");
 	memmove(s->list + at + 1, s->list + at, (s->n - at) * sizeof(*s->list));
 	s->list[at] =
 	    (struct wanted){.relative = strdup(relative), .have = bit, .size = st->size, .modified_us = st->modified_us};
@@ -232,15 +239,8 @@ need_folder(struct folder_set *s, const struct wal_folder *f, struct wal_folder 
 	if (lo == s->n || order(&s->list[lo], f) != 0) {
 		if (s->n == FOLDERS_MAX)
 			return err_set(err, ERR_CORRUPT, 0, "more than %d folders of WAL", FOLDERS_MAX);
-		if (s->n == s->cap) {
-			size_t cap = s->cap == 0 ? 64 : 2 * s->cap;
-			struct wal_folder *more = realloc(s->list, cap * sizeof(*more));
-
-			if (more == NULL)
-				return err_set(err, ERR_NOMEM, 0, "out of memory for folders of WAL");
-			s->list = more;
-			s->cap = cap;
-		}
+		if (s->n == s->cap && !grow((void **)&s->list, &s->cap, sizeof(*s->list)))
+			return err_set(err, ERR_NOMEM, 0, "out of memory for folders of WAL");
 		memmove(s->list + lo + 1, s->list + lo, (s->n - lo) * sizeof(*s->list));
 		s->list[lo] = (struct wal_folder){.timeline = f->timeline, .log = f->log};
 		s->n++;

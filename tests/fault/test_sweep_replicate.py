@@ -1,0 +1,67 @@
+"""replicate when any of its system calls fails or is its last: nothing half-made is seen, and the next one finishes."""
+
+import pytest
+
+from faults import CHANGES, KILLS, Sweep
+from sites import FAILED, KILLED, fetched_from_each, no_conflict, put_back, take_picture, with_segments
+
+pytestmark = pytest.mark.limit(900)
+NEAR, FAR = "near", "far"
+FOUND = {3}
+
+
+@pytest.fixture(scope="module")
+def behind(swift):
+    """far misses what near has."""
+    with swift.place("replicate") as place:
+        site = with_segments(swift, place, repositories=(NEAR, FAR))
+        site.acknowledge = "1"
+        site.write_config()
+        away = site.directory / "away"
+        site.repositories[FAR].rename(away)
+        for segment in site.segments:
+            site.archive(segment)
+        away.rename(site.repositories[FAR])
+        take_picture(site)
+        yield site
+
+
+def replicating(site, injector, tally, **options):
+    places = [*site.repositories.values(), site.directory / "state", site.keys, site.config]
+    return Sweep(injector, tally, "replicate", lambda: site.command("pgcairn", "replicate", "--to", FAR), places,
+                 lambda: put_back(site), **options)
+
+
+def the_next_one_finishes(site, result):
+    """Each segment is absent or whole in far, and after the next run there."""
+    target = site.directory / "fetched"
+    for segment in site.segments:
+        code = site.fetch(segment.name, target, status={0, 1}, options=("--repository", FAR)).returncode
+        assert code == 0 or result.returncode != 0, f"called done and not there: {result.hit}"
+        assert code == 1 or target.read_bytes() == segment.read_bytes(), result.hit
+        target.unlink(missing_ok=True)
+    assert site.json("replicate", "--to", FAR)["lacking"] == 0
+    for segment in site.segments:
+        fetched_from_each(site, segment)
+    no_conflict(site)
+
+
+@pytest.mark.parametrize("fault", KILLS)
+def test_a_killed_replicate_needs_no_repair(behind, injector, tally, few, fault):
+    for result in replicating(behind, injector, tally, a_kind=8, most=few).run(fault):
+        assert result.returncode in KILLED | FAILED, result.stderr
+        the_next_one_finishes(behind, result)
+
+
+@pytest.mark.parametrize("fault", ["EIO", "ENOSPC", "EINTR", "short"])
+def test_an_error_at_any_call_is_not_called_done(behind, injector, tally, few, fault):
+    for result in replicating(behind, injector, tally, a_kind=8, most=few).run(fault):
+        assert result.returncode in FAILED | FOUND | {0}, result.stderr
+        the_next_one_finishes(behind, result)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["kill", "EIO", "ENOSPC"])
+def test_an_error_at_any_change_leaves_nothing_half_made(behind, injector, tally, few, fault):
+    for result in replicating(behind, injector, tally, most=few).run(fault, CHANGES):
+        the_next_one_finishes(behind, result)
