@@ -376,7 +376,7 @@ find_more(struct catch_up_work *w, struct catch_up_system *s, struct wal_folder 
 	for (;;) {
 		struct wanted_set names = {0};
 		char prefix[OBJECT_NAME_MAX];
-		struct wal_folder *added;
+		struct wal_folder *added = NULL;
 		bool found;
 		int rc;
 
