@@ -269,7 +269,7 @@ make_shippers(struct agent *a, struct err *err)
 		rc = shipper_new(&a->shippers[a->n_shippers], &a->shared, &op, err);
 		if (rc < 0)
 			return rc;
-		a->n_shippers++;
+		a->shippers[a->n_shippers++]->once = a->options->once;
 	}
 	if (a->n_shippers > 0)
 		return 0;

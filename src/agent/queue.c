@@ -102,6 +102,8 @@ queue_add(struct queue *q, const char *text, struct queue_entry **out, struct er
 		*out = q->list[at];
 		return 0;
 	}
+	if (name.kind != WAL_NAME_HISTORY && strcmp(text, q->passed) <= 0)
+		return err_set(err, ERR_EXISTS, 0, "'%s' was shipped and passed", text);
 	if (q->n == QUEUE_MAX) {
 		q->more = true;
 		if (!make_room(q, at))
@@ -127,6 +129,33 @@ queue_remove(struct queue *q, struct queue_entry *e)
 	memmove(&q->list[at], &q->list[at + 1], (q->n - at - 1) * sizeof(q->list[0]));
 	q->n--;
 	entry_free(e);
+}
+
+bool
+queue_may_pass(const struct queue_entry *e)
+{
+	return e->state == QUEUE_DURABLE && e->name.kind != WAL_NAME_HISTORY && !e->asked;
+}
+
+void
+queue_pass(struct queue *q)
+{
+	size_t end = 0, kept = 0;
+
+	while (end < q->n && (q->list[end]->state == QUEUE_DURABLE || q->list[end]->state == QUEUE_FAILED))
+		end++;
+	for (size_t i = 0; i < end; i++) {
+		struct queue_entry *e = q->list[i];
+
+		if (e->name.kind != WAL_NAME_HISTORY)
+			memcpy(q->passed, e->text, sizeof(q->passed));
+		if (queue_may_pass(e))
+			entry_free(e);
+		else
+			q->list[kept++] = e;
+	}
+	memmove(&q->list[kept], &q->list[end], (q->n - end) * sizeof(q->list[0]));
+	q->n -= end - kept;
 }
 
 /* Is the history of this entry's timeline still to come? Histories stand first. */

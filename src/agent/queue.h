@@ -36,7 +36,8 @@ struct queue_entry {
 struct queue {
 	struct queue_entry **list; /* sorted; owned */
 	size_t n;
-	bool more; /* there are names behind the last one, or there may be */
+	bool more;                 /* there are names behind the last one, or there may be */
+	char passed[WAL_NAME_MAX]; /* see queue_pass; "": nothing */
 };
 
 int queue_init(struct queue *q, struct err *err);
@@ -50,6 +51,14 @@ struct queue_entry *queue_find(const struct queue *q, const char *text);
  * then); ERR_CONFIG when it is no name of WAL. What comes last makes room for what comes before it.
  */
 int queue_add(struct queue *q, const char *text, struct queue_entry **out, struct err *err);
+
+/*
+ * For who ships everything at once, whether or not the server goes on meanwhile: the files in front that are durable make room
+ * for those behind them, and are not taken again (ERR_EXISTS). Histories stay, they are few, and so does what somebody asks
+ * for.
+ */
+void queue_pass(struct queue *q);
+bool queue_may_pass(const struct queue_entry *e);
 
 /* Forget an entry. It must not be shipping. */
 void queue_remove(struct queue *q, struct queue_entry *e);

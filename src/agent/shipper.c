@@ -150,6 +150,13 @@ forget(struct shipper *s, int64_t now)
 	}
 }
 
+/* Enough that it is worth reading the directory for it. */
+static bool
+has_room(const struct shipper *s)
+{
+	return s->once ? s->queue.n < QUEUE_MAX : s->queue.n <= QUEUE_MAX / 2;
+}
+
 void
 shipper_tick(struct shipper *s)
 {
@@ -161,7 +168,9 @@ shipper_tick(struct shipper *s)
 		open_ready(s);
 	shared_lock(s->shared);
 	forget(s, now);
-	if (s->ready != NULL && (s->rescan || (s->queue.more && s->queue.n <= QUEUE_MAX / 2)))
+	if (s->once && s->queue.more)
+		queue_pass(&s->queue);
+	if (s->ready != NULL && (s->rescan || (s->queue.more && has_room(s))))
 		scan(s);
 	shared_ring(s->shared);
 	shared_unlock(s->shared);
@@ -373,12 +382,14 @@ shipper_is_done(const struct shipper *s, int *rc, struct err *err)
 		*rc = err->kind;
 		return true;
 	}
-	if (s->writer == NULL || s->ready == NULL || s->rescan || s->queue.more)
+	if (s->writer == NULL || s->ready == NULL || s->rescan)
 		return false;
 	for (size_t i = 0; i < s->queue.n; i++) {
 		const struct queue_entry *e = s->queue.list[i];
 
 		if (e->state == QUEUE_WAITING || e->state == QUEUE_SHIPPING)
+			return false;
+		if (s->queue.more && queue_may_pass(e)) /* it makes room for what comes behind it */
 			return false;
 		if (e->state != QUEUE_FAILED || e->err == NULL)
 			continue;

@@ -25,6 +25,7 @@ struct shipper {
 	int64_t lanes_ms;    /* when they were started */
 	struct ready *ready; /* NULL: there is no archive_status yet; main thread only */
 	bool rescan;         /* main thread only */
+	bool once;           /* ship all, not only a bounded stretch ahead of the server; set before the first tick */
 
 	/* with the lock: */
 	struct queue queue;

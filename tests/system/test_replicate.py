@@ -117,6 +117,28 @@ def test_a_target_that_is_another_repository_is_refused(site, runtime):
     assert "has id" in said and "expected" in said
 
 
+@pytest.mark.slow
+@pytest.mark.limit(600)
+def test_a_backlog_of_two_thousand_segments_ships_and_is_replicated(runtime, place):
+    """With the server down, into one repository alone; then to the other, in bounded memory."""
+    site = Site(runtime, place / "site", repositories=(NEAR, FAR))
+    site.acknowledge = "1"
+    cluster = site.cluster(archive_command="false")
+    site.pgcairn("init")
+    cluster.start()
+    cluster.sql("DO $$ BEGIN FOR i IN 1..2000 LOOP PERFORM pg_logical_emit_message(false, 'x', repeat(md5(i::text), 900)); "
+                "PERFORM pg_switch_wal(); END LOOP; END $$")
+    cluster.stop()
+    away = site.directory / "away"
+    site.repositories[FAR].rename(away)
+    site.pgcairn("agent", "--once", timeout=300)
+    away.rename(site.repositories[FAR])
+    assert len(names(site, NEAR)) >= 2000
+    done = site.json("replicate", "--to", FAR, timeout=300)
+    assert done["copied"] == len(names(site, NEAR)) and done["lacking"] == 0
+    assert names(site, FAR) == names(site, NEAR)
+
+
 def test_names_that_are_none_are_refused(site):
     assert "--to" in site.pgcairn("replicate", status=2).stderr
     assert "'nowhere'" in site.pgcairn("replicate", "--to", "nowhere", status=2).stderr

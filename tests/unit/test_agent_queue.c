@@ -192,6 +192,35 @@ room_is_not_made_of_what_is_worked_on(void **state)
 	assert_true(f->q.more);
 }
 
+/* All of a backlog goes through a queue that is smaller, whoever fails on the way. */
+static void
+what_is_durable_in_front_can_be_passed_and_comes_no_more(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_entry *e;
+
+	add(&f->q, "00000002.history")->state = QUEUE_DURABLE;
+	for (unsigned i = 0; i < 10; i++) {
+		char name[WAL_NAME_MAX];
+
+		wal_segment_name(name, 1, 10 + i, 16 << 20);
+		add(&f->q, name)->state = i == 3 ? QUEUE_FAILED : i == 7 ? QUEUE_SHIPPING : QUEUE_DURABLE;
+	}
+	queue_find(&f->q, "00000001000000000000000B")->asked = true;
+	queue_pass(&f->q);
+	assert_int_equal(f->q.n, 6); /* the history, B and D, and from the one that is shipping on all */
+	assert_non_null(queue_find(&f->q, "00000002.history"));
+	assert_non_null(queue_find(&f->q, "00000001000000000000000D"));
+	assert_null(queue_find(&f->q, "00000001000000000000000A"));
+	assert_int_equal(queue_add(&f->q, "00000001000000000000000A", &e, NULL), ERR_EXISTS);
+	assert_int_equal(queue_add(&f->q, "000000010000000000000010", &e, NULL), ERR_EXISTS);
+	assert_ptr_equal(add(&f->q, "00000001000000000000000D"), queue_find(&f->q, "00000001000000000000000D"));
+	(void)add(&f->q, "000000010000000000000014");
+	(void)add(&f->q, "00000003.history");
+	queue_pass(&f->q); /* nothing more: one is still shipping */
+	assert_int_equal(f->q.n, 8);
+}
+
 int
 main(void)
 {
@@ -205,6 +234,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(what_ships_or_is_durable_is_not_given_out, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_full_queue_keeps_what_comes_first, setup, teardown),
 	    cmocka_unit_test_setup_teardown(room_is_not_made_of_what_is_worked_on, setup, teardown),
+	    cmocka_unit_test_setup_teardown(what_is_durable_in_front_can_be_passed_and_comes_no_more, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
