@@ -3,8 +3,11 @@
 #include "base/str.h"
 
 #define SOURCES_MAX 32
+#define LIMIT_SHARE                                                                                                            \
+	8 /* of [archive] timeout, for one operation of a repository: a source that hangs may not hold the others up */
 
 struct replicate {
+	struct op guarded; /* the caller's, with guards */
 	const struct op *op;
 	const struct replicate_options *options;
 	struct replicate_result *result;
@@ -122,10 +125,14 @@ run(struct replicate *r, struct err *err)
 int
 replicate_run(const struct op *op, const struct replicate_options *o, struct replicate_result *result, struct err *err)
 {
-	struct replicate r = {.op = op, .options = o, .result = result};
+	const struct guard_options limits = {
+	    .limit_ms = op->config->archive_timeout_ms / LIMIT_SHARE, .stall_ms = op->config->archive_timeout_ms / LIMIT_SHARE};
+	struct replicate r = {.guarded = *op, .op = &r.guarded, .options = o, .result = result};
 	int rc = op->cluster->pgdata != NULL ? op_become_owner(op, err) : op_become_state_owner(op, err);
 
 	*result = (struct replicate_result){0};
+	if (rc == 0)
+		rc = guards_new(&r.guarded.guards, op->config, &limits, err);
 	if (rc == 0)
 		rc = open_all(&r, err);
 	if (rc == 0)
@@ -133,5 +140,6 @@ replicate_run(const struct op *op, const struct replicate_options *o, struct rep
 	repository_free(r.target);
 	for (size_t i = 0; i < r.n_sources; i++)
 		repository_free(r.sources[i]);
+	guards_free(r.guarded.guards);
 	return rc;
 }

@@ -1,6 +1,8 @@
 /*
  * replicate: one round of catching up (ops/catch_up.h) by hand, from the other repositories of the configuration. WAL, and what
  * is recorded about it; base backups are not copied yet.
+ *
+ * A repository that hangs is given up, and the rest is done without it; the process then cannot end before it answers.
  */
 #ifndef PGCAIRN_OPS_REPLICATE_H
 #define PGCAIRN_OPS_REPLICATE_H
