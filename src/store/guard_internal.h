@@ -75,9 +75,11 @@ bool guard_is_stuck(const struct guard *g);
 int guard_silent(const struct guard *g, struct err *err);                      /* the error for it */
 int guard_submit(struct guard_call *c, bool even_when_stuck, struct err *err); /* an error: nothing has changed */
 bool guard_wait(struct guard *g, pthread_cond_t *cond, int64_t until_ms);      /* false: the time has come */
-/* Until the call is through, or *ready (which may be NULL); limit_ms from now or the last progress on. An error: it is overdue.
+/*
+ * Until the call is through, or *ready (which may be NULL); limit_ms from from_ms or the last progress on, whichever is later.
+ * An error: it is overdue.
  */
-int guard_await(struct guard_call *c, const bool *ready, struct err *err);
+int guard_await(struct guard_call *c, const bool *ready, int64_t from_ms, struct err *err);
 /* For those who go: a call that is orderly under way is waited for, within the limit, one that hangs is not. */
 void guard_await_end(struct guard_call *c);
 

@@ -4,6 +4,8 @@
  */
 #include "store/guard_internal.h"
 
+#include "base/clock.h"
+
 #define BATCH_ENTRIES 256
 #define BATCH_BYTES (BATCH_ENTRIES * 128) /* of keys; at least one of them */
 
@@ -130,7 +132,7 @@ receive(struct listing *l, store_each *each, void *arg, struct err *err)
 	int rc = 0;
 
 	while (rc == 0 && !through) {
-		rc = guard_await(c, &l->ready, err);
+		rc = guard_await(c, &l->ready, clock_monotonic_ms(), err);
 		if (rc < 0)
 			return rc;
 		through = !l->ready;

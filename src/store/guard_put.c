@@ -15,9 +15,10 @@ struct guard_sink {
 	struct guarded *s;
 	struct sink *inner;
 	bool opened, finishing, finished;
-	bool abandoned; /* nothing more is written or published */
-	bool silent;    /* because the inner sink took too long: nobody waits for it any more */
-	uint8_t *ring;  /* made at the first write */
+	int64_t finishing_ms; /* since when */
+	bool abandoned;       /* nothing more is written or published */
+	bool silent;          /* because the inner sink took too long: nobody waits for it any more */
+	uint8_t *ring;        /* made at the first write */
 	size_t size;
 	uint64_t in, out; /* bytes written by the caller, bytes that the inner sink took */
 	char key[STORE_KEY_MAX + 1];
@@ -190,13 +191,22 @@ guard_sink_write(struct sink *sink, const void *data, size_t len, struct err *er
 	return rc;
 }
 
+/* With the lock held. Several that are finished together wait together: the limit counts from here. */
+static void
+say_finish(struct guard_sink *s)
+{
+	if (!s->finishing)
+		s->finishing_ms = clock_monotonic_ms();
+	s->finishing = true;
+}
+
 static void
 guard_sink_begin_finish(struct sink *sink)
 {
 	struct guard_sink *s = (struct guard_sink *)sink;
 
 	pthread_mutex_lock(&s->call.guard->lock);
-	s->finishing = true;
+	say_finish(s);
 	if (s->call.rc == 0)
 		(void)set_to_work(s, NULL); /* finish tries again */
 	pthread_mutex_unlock(&s->call.guard->lock);
@@ -210,11 +220,11 @@ guard_sink_finish(struct sink *sink, struct err *err)
 	int rc;
 
 	pthread_mutex_lock(&g->lock);
-	s->finishing = true;
+	say_finish(s);
 	rc = result(s, err);
 	if (rc == 0 && !s->finished)
 		rc = set_to_work(s, err);
-	if (rc == 0 && guard_await(&s->call, NULL, err) < 0) {
+	if (rc == 0 && guard_await(&s->call, NULL, s->finishing_ms, err) < 0) {
 		s->abandoned = s->silent = true; /* what is not being published by now never is */
 		rc = ERR_RETRY;
 	}

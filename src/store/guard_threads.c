@@ -301,14 +301,13 @@ give_up(struct guard_call *c, struct err *err)
 }
 
 int
-guard_await(struct guard_call *c, const bool *ready, struct err *err)
+guard_await(struct guard_call *c, const bool *ready, int64_t from_ms, struct err *err)
 {
 	struct guard *g = c->guard;
-	int64_t from = clock_monotonic_ms();
 
 	while (c->state != GUARD_IDLE && (ready == NULL || !*ready)) {
-		if (c->progress_ms > from)
-			from = c->progress_ms;
+		int64_t from = c->progress_ms > from_ms ? c->progress_ms : from_ms;
+
 		if (!guard_wait(g, &c->changed, from + g->limit_ms))
 			return give_up(c, err);
 	}

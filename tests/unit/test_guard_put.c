@@ -234,17 +234,13 @@ more_puts_may_be_open_than_there_are_threads(void **state)
 	pair_free(&p);
 }
 
-/* Each of the two stores waits in write and in finish until the other one is there too. */
-static void
-a_fanout_writes_and_publishes_at_the_same_time(void **state)
+/* A fan-out to both; its repositories are the caller's to take out again. */
+static struct fanout *
+fanout_to(struct pair p[2])
 {
-	struct pair p[2] = {pair_new(20000, 20000), pair_new(20000, 20000)};
-	FANOUT_AUTO struct fanout *f = NULL;
-	static const uint8_t data[QUEUE]; /* more would wait for the first store before the second one hears of it */
-	SINK_AUTO struct sink *sink = NULL;
+	struct fanout *f = NULL;
 	struct err err = {0};
 
-	(void)state;
 	must(fanout_new(&f, 2, &err), &err);
 	for (int i = 0; i < 2; i++) {
 		struct repository *r = calloc(1, sizeof(*r));
@@ -253,8 +249,48 @@ a_fanout_writes_and_publishes_at_the_same_time(void **state)
 		memcpy(r->cluster_name, "c", 2);
 		f->targets[i].name = i == 0 ? "a" : "b";
 		f->targets[i].repo = r;
-		p[i].m->meets = p[1 - i].m;
 	}
+	return f;
+}
+
+static void
+two_that_hang_in_their_finish_are_waited_for_together(void **state)
+{
+	struct pair p[2] = {pair_new(4 * LIMIT_MS, 20000), pair_new(4 * LIMIT_MS, 20000)};
+	FANOUT_AUTO struct fanout *f = fanout_to(p);
+	struct sink *sink = NULL;
+	struct err err = {0};
+	int64_t began;
+
+	(void)state;
+	must(fanout_put(f, "wal/1/x", NULL, &sink, &err), &err);
+	must(sink_write(sink, "bytes", 5, &err), &err);
+	for (int i = 0; i < 2; i++)
+		moody_hang(p[i].m, MOODY_FINISH, true);
+	began = clock_monotonic_ms();
+	must_fail(sink_finish(sink, &err), ERR_RETRY, &err, "both hang");
+	assert_in_range(clock_monotonic_ms() - began, 4 * LIMIT_MS - 20, 7 * LIMIT_MS);
+	sink_free(sink);
+	for (int i = 0; i < 2; i++) {
+		moody_hang(p[i].m, MOODY_FINISH, false);
+		f->targets[i].repo->store = NULL;
+		pair_free(&p[i]);
+	}
+}
+
+/* Each of the two stores waits in write and in finish until the other one is there too. */
+static void
+a_fanout_writes_and_publishes_at_the_same_time(void **state)
+{
+	struct pair p[2] = {pair_new(20000, 20000), pair_new(20000, 20000)};
+	FANOUT_AUTO struct fanout *f = fanout_to(p);
+	static const uint8_t data[QUEUE]; /* more would wait for the first store before the second one hears of it */
+	SINK_AUTO struct sink *sink = NULL;
+	struct err err = {0};
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		p[i].m->meets = p[1 - i].m;
 	must(fanout_put(f, "wal/1/x", NULL, &sink, &err), &err);
 	must(sink_write(sink, data, sizeof(data), &err), &err);
 	must(sink_finish(sink, &err), &err);
@@ -425,6 +461,7 @@ main(void)
 	    cmocka_unit_test(a_finish_that_hangs_is_left_behind),
 	    cmocka_unit_test(more_puts_may_be_open_than_there_are_threads),
 	    cmocka_unit_test(a_fanout_writes_and_publishes_at_the_same_time),
+	    cmocka_unit_test(two_that_hang_in_their_finish_are_waited_for_together),
 	    cmocka_unit_test(a_listing_comes_in_order_and_in_bounded_batches),
 	    cmocka_unit_test(a_listing_that_its_caller_ends_is_over),
 	    cmocka_unit_test(a_listing_that_hangs_on_the_way_is_left_behind),
