@@ -108,7 +108,7 @@ prove_in(const struct op *op, const struct config_repository *c, const struct id
     struct identity_copy *copy, struct identity_copy_result *result, struct err *err)
 {
 	REPOSITORY_AUTO struct repository *r = NULL;
-	bool opened;
+	bool opened = false;
 	int rc = op_open_repository(op, c, NULL, &r, err);
 
 	if (rc < 0 || !r->has_cluster || !r->encrypted)
