@@ -127,13 +127,15 @@ WAL_FILE = r"(?P<tli>[0-9A-F]{8})(?P<high>[0-9A-F]{8})(?P<low>[0-9A-F]{8})"
 WAL_PLACE = "wal/(?P<system>[1-9][0-9]{0,19})/(?P<tli>[0-9A-F]{8})/(?P<high>[0-9A-F]{8})/(?P=tli)(?P=high)(?P<low>[0-9A-F]{8})"
 GAP = rf"gaps/[1-9][0-9]{{0,19}}/[0-9A-F]{{24}}(\.partial|\.[0-9A-F]{{8}}\.backup)?/[0-9a-f]{{32}}"
 SEGMENT, PARTIAL, BACKUP_HISTORY, HISTORY, PACK, MANIFEST, EPOCH_KEY, RECORD, QUARANTINE = range(1, 10)
+HIGH_WATER = 11
 WAL_KINDS = (SEGMENT, PARTIAL, BACKUP_HISTORY, HISTORY)
 KINDS = [(kind, re.compile(form)) for kind, form in (
     (SEGMENT, WAL_PLACE), (PARTIAL, WAL_PLACE + r"\.partial"), (BACKUP_HISTORY, WAL_PLACE + r"\.[0-9A-F]{8}\.backup"),
     (HISTORY, r"wal/(?P<system>[1-9][0-9]{0,19})/(?P<tli>[0-9A-F]{8})\.history"),
     (PACK, f"backup/{WORD}/pack-[0-9]{{6}}"), (MANIFEST, f"backup/{WORD}/manifest-[0-9]{{4}}"),
     (EPOCH_KEY, "keys/[0-9a-f]{32}/[0-9]{4}"), (RECORD, "(signers|lineage|recipients)/[0-9]{4}"),
-    (RECORD, GAP + "/record"), (QUARANTINE, GAP + "/bytes"))]
+    (RECORD, GAP + "/record"), (QUARANTINE, GAP + "/bytes"),
+    (HIGH_WATER, "high-water/[1-9][0-9]{0,19}/[0-9A-F]{8}/[0-9A-F]{8}/[0-9A-F]{8}"))]
 
 
 def kind_of(name):
@@ -442,7 +444,7 @@ class Cluster:
         with about(obj.place):
             need(obj.cluster_id == self.id, "it is of another cluster")
             need(obj.signer in self.signers, f"signed by {obj.signer.hex()}, who is not enrolled")
-            need(obj.cipher or not self.encrypted or obj.kind in (HISTORY, EPOCH_KEY, RECORD),
+            need(obj.cipher or not self.encrypted or obj.kind in (HISTORY, EPOCH_KEY, RECORD, HIGH_WATER),
                  "not encrypted, although the recipients record demands it")
             check = {EPOCH_KEY: check_key, MANIFEST: self.check_manifest, PACK: check_pack, QUARANTINE: check_content}
             if obj.kind in WAL_KINDS:
