@@ -73,11 +73,10 @@ ask_agent(struct wal_command *c, bool *answered, bool *stopped, struct err *err)
 static int
 do_it(struct wal_command *c, struct err *err)
 {
-	int rc = wal_command_start(c, err);
+	int rc = wal_command_start(c, c->config->archive_timeout_ms / OPEN_SHARE, err);
 
 	if (rc < 0)
 		return rc;
-	c->op.open_limit_ms = c->config->archive_timeout_ms / OPEN_SHARE;
 	supervise_limit(c->config->archive_timeout_ms, TIMED_OUT);
 	return archive_file(&c->op, c->arguments[0], c->arguments[1], NULL, err);
 }
@@ -113,7 +112,7 @@ main(int argc, char **argv)
 	if (rc < 0)
 		log_err(&c.log, LOG_ERROR, &err);
 	code = stopped ? STOPPED : exit_code(rc);
-	if (c.op.open_limit_ms > 0)
+	if (c.op.guards != NULL)
 		supervise_done(code);
 	wal_command_close(&c);
 	return code;

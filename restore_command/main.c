@@ -5,6 +5,7 @@
  * said only where ops/fetch.c proved it, and everything else, usage and a crash of ours included, is above 125 (never 143,
  * which is taken for a shutdown). On SIGTERM the temporary is removed and we die of SIGTERM.
  */
+#include <signal.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -13,7 +14,10 @@
 #include "cli/supervise.h"
 #include "cli/wal_command.h"
 #include "ops/fetch.h"
+#include "ops/fetch_target.h"
 #include "ops/histories.h"
+#include "ops/prefetch.h"
+#include "restore_command/prefetcher.h"
 
 #define PROGRAM "pgcairn-wal-restore"
 #define OPEN_SHARE 8 /* of the time limit, for one repository to open */
@@ -172,23 +176,18 @@ pass(const struct wal_command *c, int kind, struct err *err)
 	return err_set(err, ERR_NOT_FOUND, 0, "%s is called missing without proof", c->arguments[0]);
 }
 
+/* From the repositories. */
 static int
-fetch(struct wal_command *c, struct err *err)
+fetch(struct wal_command *c, struct fetch_options *o, struct err *err)
 {
-	struct fetch_options o = {
-	    .session = c->session,
-	    .only = c->only,
-	    .n_only = c->n_only,
-	    .without = c->without,
-	    .n_without = c->n_without,
-	    .lives_on = is_standby(),
-	    .retry_ms = c->config->restore_timeout_ms / 2,
-	};
 	struct deadline patience = deadline_in_ms(c->config->restore_timeout_ms / 2);
-	int rc;
+	int rc = wal_command_start(c, c->config->restore_timeout_ms / OPEN_SHARE, err);
 
+	if (rc < 0)
+		return rc;
+	o->retry_ms = c->config->restore_timeout_ms / 2;
 	for (;;) {
-		rc = fetch_file(&c->op, &o, c->arguments[0], c->arguments[1], err);
+		rc = fetch_file(&c->op, o, c->arguments[0], c->arguments[1], err);
 		if (rc == 0 || rc == ERR_NOT_FOUND)
 			return rc;
 		if (!may_pass(c, rc)) {
@@ -200,6 +199,24 @@ fetch(struct wal_command *c, struct err *err)
 		log_err(&c->log, LOG_WARN, err);
 		clock_sleep_ms(1000);
 	}
+}
+
+/* From the spool where it is there, else from the repositories: what is answered is the same. */
+static int
+answer(struct wal_command *c, struct err *err)
+{
+	struct fetch_options o = fetch_options_of(c);
+	PREFETCH_AUTO struct prefetch ahead = {.spool = SPOOL_NONE};
+	int rc = fetch_check_selection(&c->op, &o, err);
+
+	if (rc < 0)
+		return rc;
+	prefetch_open(&ahead, &c->op, &o, c->arguments[0]);
+	if (!prefetch_take(&ahead, c->arguments[1]))
+		rc = fetch(c, &o, err);
+	if (rc == 0 && prefetch_delivered(&ahead))
+		prefetcher_start(c);
+	return rc;
 }
 
 int
@@ -230,20 +247,24 @@ main(int argc, char **argv)
 		supervision.unproved = unproved;
 		supervision.temporary = temporary;
 	}
+	if (rc == 0 && c.prefetch)
+		return prefetcher_main(&c);
 	supervise_signals(&supervision);
 	supervise();
+	(void)signal(SIGPIPE, SIG_IGN); /* a prefetcher that has just ended is no reason to end */
 	if (rc == 0)
-		rc = wal_command_open(&c, &err);
+		rc = wal_command_load(&c, &err);
+	if (rc == 0)
+		rc = keys_init(&err);
 	if (rc == 0) {
-		c.op.open_limit_ms = c.config->restore_timeout_ms / OPEN_SHARE;
 		supervise_limit(c.config->restore_timeout_ms, may_pass(&c, ERR_RETRY) ? PROVEN_MISSING : TIMED_OUT);
-		rc = fetch(&c, &err);
+		rc = answer(&c, &err);
 	}
 	if (rc == ERR_NOT_FOUND) /* nothing is wrong: recovery asks for what may not be there */
 		log_write(&c.log, LOG_INFO, "%s", err.msg);
 	else if (rc < 0)
 		log_err(&c.log, LOG_ERROR, &err);
-	if (c.op.open_limit_ms > 0)
+	if (c.op.guards != NULL)
 		supervise_done(exit_code(rc));
 	wal_command_close(&c);
 	return exit_code(rc);

@@ -14,12 +14,15 @@
 
 #define THREADS_MAX 3 /* files in flight: memory, about 10 MiB for each */
 #define TICK_MS 1000
+#define LIMIT_SHARE 8                 /* of [archive] timeout, for one operation of a repository */
+#define QUEUE_BYTES ((size_t)2 << 20) /* of one file to one repository; memory again */
 
 struct agent {
 	const struct config *cfg;
 	const struct agent_options *options;
 	const struct log *log;
 	struct shared shared;
+	struct guards *guards;
 	struct shipper **shippers;
 	size_t n_shippers, next; /* next: whose turn it is; with the lock */
 	pthread_t threads[THREADS_MAX];
@@ -244,18 +247,26 @@ static int
 make_shippers(struct agent *a, struct err *err)
 {
 	const struct config *cfg = a->cfg;
+	const struct guard_options limits = {
+	    .limit_ms = cfg->archive_timeout_ms / LIMIT_SHARE,
+	    .stall_ms = cfg->archive_timeout_ms / LIMIT_SHARE / 2,
+	    .queue_bytes = QUEUE_BYTES,
+	};
+	int rc = guards_new(&a->guards, cfg, &limits, err);
 
+	if (rc < 0)
+		return rc;
 	a->shippers = calloc(cfg->n_clusters + 1, sizeof(struct shipper *));
 	if (a->shippers == NULL)
 		return err_set(err, ERR_NOMEM, 0, "out of memory for the agent");
 	for (size_t i = 0; i < cfg->n_clusters; i++) {
-		int rc;
+		const struct op op = {.config = cfg, .cluster = &cfg->clusters[i], .log = a->log, .guards = a->guards};
 
 		if (cfg->clusters[i].pgdata == NULL) {
 			log_write(a->log, LOG_INFO, "cluster '%s' has no pgdata: nothing to ship", cfg->clusters[i].name);
 			continue;
 		}
-		rc = shipper_new(&a->shippers[a->n_shippers], &a->shared, cfg, &cfg->clusters[i], a->log, err);
+		rc = shipper_new(&a->shippers[a->n_shippers], &a->shared, &op, err);
 		if (rc < 0)
 			return rc;
 		a->n_shippers++;
@@ -327,6 +338,7 @@ end_threads(struct agent *a)
 	for (size_t i = 0; i < a->n_shippers; i++)
 		shipper_free(a->shippers[i]);
 	free(a->shippers);
+	guards_free(a->guards);
 }
 
 static int

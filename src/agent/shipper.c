@@ -499,16 +499,16 @@ shipper_report(const struct shipper *s)
 /* ---- life ---- */
 
 int
-shipper_new(struct shipper **out, struct shared *shared, const struct config *cfg, const struct config_cluster *cluster,
-    const struct log *log, struct err *err)
+shipper_new(struct shipper **out, struct shared *shared, const struct op *op, struct err *err)
 {
+	const struct config *cfg = op->config;
 	struct shipper *s = calloc(1, sizeof(*s));
 	int rc;
 
 	if (s == NULL)
-		return err_set(err, ERR_NOMEM, 0, "out of memory for cluster '%s'", cluster->name);
+		return err_set(err, ERR_NOMEM, 0, "out of memory for cluster '%s'", op->cluster->name);
 	s->shared = shared;
-	s->op = (struct op){.config = cfg, .cluster = cluster, .log = log};
+	s->op = *op;
 	s->lanes = calloc(cfg->n_repositories, sizeof(*s->lanes));
 	rc = s->lanes != NULL ? queue_init(&s->queue, err) : err_set(err, ERR_NOMEM, 0, "out of memory for repositories");
 	for (size_t i = 0; rc == 0 && i < cfg->n_repositories; i++)

@@ -34,8 +34,8 @@ struct shipper {
 };
 
 /* pgdata of the cluster must be set. What does not work yet is tried again in shipper_tick. */
-int shipper_new(struct shipper **out, struct shared *shared, const struct config *cfg, const struct config_cluster *cluster,
-    const struct log *log, struct err *err);
+/* op: of the cluster, with guards, and copied: what it points to must live as long. */
+int shipper_new(struct shipper **out, struct shared *shared, const struct op *op, struct err *err);
 void shipper_free(struct shipper *s); /* after shared.ending was said and the ship threads have ended */
 
 /* Main thread, without the lock. tick: about once a second; take: when ready_fd is readable. */

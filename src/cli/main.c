@@ -17,6 +17,7 @@ static const struct cli_verb *const verbs[] = {
     &verb_conflict,
     &verb_find,
     &verb_gap,
+    &verb_index,
     &verb_info,
     &verb_init,
     &verb_key,

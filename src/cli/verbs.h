@@ -13,6 +13,7 @@ extern const struct cli_verb verb_check;
 extern const struct cli_verb verb_conflict;
 extern const struct cli_verb verb_find;
 extern const struct cli_verb verb_gap;
+extern const struct cli_verb verb_index;
 extern const struct cli_verb verb_info;
 extern const struct cli_verb verb_init;
 extern const struct cli_verb verb_key;

@@ -54,6 +54,8 @@ parse_option(struct wal_command *c, char **argv, int argc, int *i, const char *p
 		c->config_path = v;
 	else if ((v = value_of(argv, argc, i, "--cluster", &bad)) != NULL)
 		c->cluster_name = v;
+	else if (fetching && strcmp(option, "--prefetch") == 0)
+		c->prefetch = true;
 	else if (fetching && (v = value_of(argv, argc, i, "--session", &bad)) != NULL)
 		c->session = v;
 	else if (fetching && (v = value_of(argv, argc, i, "--repository", &bad)) != NULL)
@@ -105,8 +107,9 @@ wal_command_load(struct wal_command *c, struct err *err)
 }
 
 int
-wal_command_start(struct wal_command *c, struct err *err)
+wal_command_start(struct wal_command *c, int64_t limit_ms, struct err *err)
 {
+	const struct guard_options limits = {.limit_ms = limit_ms};
 	int threads = config_threads(c->config), rc = keys_init(err);
 
 	if (threads > THREADS_MAX)
@@ -115,20 +118,16 @@ wal_command_start(struct wal_command *c, struct err *err)
 		rc = worker_pool_new(&c->pool, threads, err);
 		c->op.pool = c->pool;
 	}
+	if (rc == 0)
+		rc = guards_new(&c->op.guards, c->config, &limits, err);
+	c->op.guards_open_only = true;
 	return rc;
-}
-
-int
-wal_command_open(struct wal_command *c, struct err *err)
-{
-	int rc = wal_command_load(c, err);
-
-	return rc < 0 ? rc : wal_command_start(c, err);
 }
 
 void
 wal_command_close(struct wal_command *c)
 {
 	worker_pool_free(c->pool);
+	guards_free(c->op.guards);
 	config_free(c->config);
 }

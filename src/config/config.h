@@ -71,6 +71,8 @@ struct config {
 	struct acknowledge acknowledge;
 	int64_t archive_timeout_ms;
 	int64_t restore_timeout_ms;
+	uint64_t restore_prefetch; /* bytes, 0: off */
+	char *spool_directory;
 	enum config_promote promote_without_archive;
 	int64_t backup_max_age_ms;
 	int64_t archive_max_age_ms;

@@ -82,6 +82,12 @@ static const struct option rows[] = {
 
     {OPTION_RESTORE, "timeout", OPTION_DURATION, "120s", "Total time to fetch one segment.",
 	.offset = IN_CONFIG(restore_timeout_ms), .lo = SECOND, .hi = DAY},
+    {OPTION_RESTORE, "prefetch", OPTION_SIZE, "256MB",
+	"Room for segments that are fetched before recovery asks for them; 0, or less than one segment: none are.",
+	.offset = IN_CONFIG(restore_prefetch)},
+    {OPTION_RESTORE, "spool-directory", OPTION_PATH, OPTION_STATE_PREFIX "spool",
+	"Where they wait: best on the file system of the data directory, but never in it.",
+	.offset = IN_CONFIG(spool_directory)},
     {OPTION_RESTORE, "promote-without-archive", OPTION_ENUM, "refuse",
 	"What a standby hears that asks for a timeline while a repository does not answer. refuse: its server stops. allow: it "
 	"goes "

@@ -2,12 +2,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 
 #include "base/fs.h"
 #include "base/str.h"
 #include "ops/adopt_wal.h"
 #include "ops/owner.h"
+#include "ops/postmaster.h"
 #include "ops/restore_settings.h"
 #include "pg/conn.h"
 #include "pg/control.h"
@@ -35,26 +35,6 @@ has(const struct adopt *a, const char *name)
 	FREE_AUTO char *path = in_pgdata(a, name);
 
 	return path != NULL && access(path, F_OK) == 0;
-}
-
-/* Does a postmaster.pid below this directory name a process that is alive? As the server itself judges it. */
-static bool
-runs(const char *pgdata)
-{
-	FREE_AUTO char *path = str_printf("%s/postmaster.pid", pgdata);
-	BUF_AUTO struct buf text = {.max = 4096};
-	uint64_t pid;
-
-	if (path == NULL || fs_read_file(path, text.max, &text, NULL) < 0)
-		return false;
-	for (size_t i = 0; i < text.len; i++)
-		if (text.data[i] == '\n') {
-			text.data[i] = '\0';
-			break;
-		}
-	/* one that serves a single user writes its number with a minus */
-	return str_to_u64(buf_text(&text) + (text.len > 0 && text.data[0] == '-'), 1, INT32_MAX, &pid) &&
-	       (kill((pid_t)pid, 0) == 0 || errno == EPERM);
 }
 
 /* The note that restore wrote: its absence means that this is no restore of ours. */
@@ -94,9 +74,10 @@ static int
 check_state(struct adopt *a, struct err *err)
 {
 	const char *what = NULL, *remedy = "start it, let it end recovery and promote, then stop it and adopt it";
+	struct postmaster server;
 	int rc;
 
-	if (runs(a->o->pgdata)) {
+	if (postmaster_find(a->o->pgdata, &server)) {
 		err_set(err, ERR_REFUSED, 0, "a server runs in '%s'", a->o->pgdata);
 		return err_hint(err, "stop it first: archive_mode changes with a restart only");
 	}
@@ -147,11 +128,12 @@ check_original(struct adopt *a, struct err *err)
 	const struct pg_conn_options o = {.conninfo = c->conninfo};
 	PG_CONN_AUTO struct pg_connection *sql = NULL;
 	PG_ROWS_AUTO struct pg_rows *rows = NULL;
+	struct postmaster server;
 	struct err why = {0};
 	uint64_t sysid = 0;
 	int rc;
 
-	if (c->pgdata != NULL && strcmp(c->pgdata, a->o->pgdata) != 0 && runs(c->pgdata)) {
+	if (c->pgdata != NULL && strcmp(c->pgdata, a->o->pgdata) != 0 && postmaster_find(c->pgdata, &server)) {
 		err_set(err, ERR_REFUSED, 0, "the original still runs in '%s'", c->pgdata);
 		return err_hint(
 		    err, "two servers that archive for one cluster destroy each other's recovery: stop it for good");

@@ -12,8 +12,10 @@
 #include "ops/backup_wal.h"
 #include "ops/owner.h"
 #include "ops/stop.h"
+#include "ops/wal_index.h"
 #include "repo/high_water.h"
 
+#define INDEXES_MAX 64 /* in each repository at the end of a backup: some seconds of work */
 #define CONFIG_PIECE ((size_t)64 << 10)
 #define CONFIG_FILE_MAX ((uint64_t)64 << 20) /* a file of settings that is larger is none */
 
@@ -252,7 +254,34 @@ mark_high_water(struct backup *b, struct err *err)
 	if (rc < 0)
 		return rc;
 	high_water_make(&mark, h->sysid, h->stop_timeline, wal_segment_start(segno + 1, h->segment_size), b->fanout, holds);
-	return high_water_write(b->writer, b->fanout, &mark, err);
+	for (size_t i = 0; i < b->fanout->n; i++)
+		holds[i] = !b->fanout->targets[i].failed;
+	rc = high_water_write(b->writer, b->fanout, &mark, err);
+	for (size_t i = 0; i < b->fanout->n; i++) { /* one that did not take the record has the backup all the same */
+		struct fanout_target *t = &b->fanout->targets[i];
+
+		if (holds[i] && t->failed) {
+			t->failed = false;
+			log_err(b->op->log, LOG_WARN, &t->err);
+		}
+	}
+	return rc;
+}
+
+/* The rows of WAL that were closed since the last backup. Nothing depends on it, and an old repository catches up in steps. */
+static void
+index_wal(struct backup *b)
+{
+	const struct wal_index_options o = {.max = INDEXES_MAX};
+
+	for (size_t i = 0; i < b->fanout->n; i++) {
+		struct fanout_target *t = &b->fanout->targets[i];
+		struct wal_index_result done;
+		struct err why;
+
+		if (!t->failed && wal_index_write(t->repo, b->writer, &o, &done, &why) < 0)
+			log_err(b->op->log, LOG_WARN, &why);
+	}
 }
 
 static int
@@ -285,6 +314,7 @@ take(struct backup *b, struct err *err)
 		err_wrap(&why, "no high-water record");
 		log_err(b->op->log, LOG_WARN, &why);
 	}
+	index_wal(b);
 	return 0;
 }
 

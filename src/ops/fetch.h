@@ -20,8 +20,11 @@ struct fetch_options {
 	int64_t retry_ms; /* how long passing troubles may be waited out, in all */
 };
 
-/* Where the bytes lie until they are verified: at most one such file is ever left behind, and the next try replaces it. */
-int fetch_temporary_name(char *out, size_t size, const char *path);
+/* ERR_CONFIG unless it is the name of a file of WAL. */
+int fetch_parse_name(const char *name, struct wal_name *out, struct err *err);
+
+/* Says which repositories are left out. ERR_CONFIG when none is left, or a name is not known. */
+int fetch_check_selection(const struct op *op, const struct fetch_options *o, struct err *err);
 
 /* Which cluster recovers in the current directory, else in the configured pgdata, by its pg_control. */
 int fetch_find_sysid(const struct op *op, uint64_t *sysid, struct err *err);

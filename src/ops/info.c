@@ -42,12 +42,12 @@ note_newest(struct info_repository *r, const struct wal_set *set, size_t place)
 	for (size_t i = 0; i < set->n; i++) {
 		const struct wal_set_timeline *t = &set->timelines[i];
 
-		r->segments += t->n;
-		if (t->n == 0)
+		r->segments += wal_spans_count(&t->spans);
+		if (t->spans.n == 0)
 			continue;
 		r->newest_system = place;
 		r->newest_timeline = t->timeline;
-		r->newest_segno = t->segments[t->n - 1].segno;
+		r->newest_segno = wal_span_last(&t->spans.list[t->spans.n - 1]);
 		wal_segment_name(r->newest, t->timeline, r->newest_segno, set->segment_size);
 	}
 }

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "config/config.h"
+#include "ops/guards.h"
 #include "repo/keyring.h"
 #include "repo/writer.h"
 
@@ -16,10 +17,11 @@ struct op {
 	const struct log *log;
 	struct worker_pool *pool; /* NULL: everything on the caller's thread */
 	/*
-	 * Positive: a repository that takes longer to open is given up, so that one that hangs keeps nobody from the others. A
-	 * thread stays behind in it; only a process that is about to end, and that another one watches, may want that.
+	 * NULL: an operation of a repository takes as long as it takes. Else one that hangs is given up (ops/guards.h), and a
+	 * thread stays behind in it: only a process that another one watches may want that, since it may not be able to end.
 	 */
-	int64_t open_limit_ms;
+	struct guards *guards;
+	bool guards_open_only; /* they watch the opening, and no operation after it: see guards.h for what that spares */
 };
 
 /* Reports how far long work is; done and total in bytes, total 0 when not known. Both members may be NULL. */

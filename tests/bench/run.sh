@@ -4,6 +4,7 @@
 #   sh tests/bench/run.sh race         against pgBackRest, on a cluster of 2 GB: about ten minutes, 16 GB in TMPDIR
 #   sh tests/bench/run.sh race small   shows in a minute that the race can be run; its figures say nothing
 #   sh tests/bench/run.sh wal [small]  the agent against pgBackRest's asynchronous archiving, a backlog of 200 segments
+#   sh tests/bench/run.sh primary [small]  what archiving to two repositories costs a busy primary: about ten minutes
 #   sh tests/bench/run.sh primitives   what the single steps cost: about five minutes, 2 GB in TMPDIR
 #
 # Needs PostgreSQL's server programs (PG_BINDIR, else the newest below /usr/lib/postgresql), and the race pgbackrest and
@@ -15,7 +16,7 @@ export LC_ALL
 source_root=$(cd "$(dirname "$0")/../.." && pwd)
 
 usage() {
-	echo "usage: sh tests/bench/run.sh race [small] | wal [small] | primitives" >&2
+	echo "usage: sh tests/bench/run.sh race [small] | wal [small] | primary [small] | primitives" >&2
 	exit 2
 }
 
@@ -164,6 +165,10 @@ run_wal() { # full|small
 	run_against wal "$1"
 }
 
+run_primary() { # full|small
+	run_against primary "$1"
+}
+
 run_primitives() {
 	build true
 	make_data
@@ -185,8 +190,8 @@ run_primitives() {
 what=$1
 size=full
 case "$*" in
-race | wal | primitives) ;;
-"race small" | "wal small") size=small ;;
+race | wal | primary | primitives) ;;
+"race small" | "wal small" | "primary small") size=small ;;
 *) usage ;;
 esac
 # shellcheck disable=SC2012  # names without surprises

@@ -18,10 +18,15 @@ SIZES = {"full": (200, 5, 70), "small": (12, 2, 4)}  # segments, rounds, pgbench
 ANSWERS = 50
 
 
+class Asynchronous(Pgbackrest):
+    def extra(self):
+        return "archive-async=y\n"
+
+
 class Wal:
     def __init__(self, site, segments, rounds, scale):
         self.site, self.n, self.rounds, self.scale = site, segments, rounds, scale
-        self.ours, self.theirs = Pgcairn(site, "lz4"), Pgbackrest(site, "lz4")
+        self.ours, self.theirs = Pgcairn(site, "lz4"), Asynchronous(site, "lz4")
         site.contestants = [self.ours, self.theirs]
         self.entries = []
 
@@ -60,8 +65,6 @@ class Wal:
         run, self.site.run = self.site.run, lambda *a, **k: None
         who.set_up()
         self.site.run = run
-        with open(who.config, "a", encoding="utf-8") as conf:
-            conf.write("archive-async=y\n")
         self.site.run(*who._command("stanza-create", "--no-online"))
 
     def wait_for(self, condition, what, limit=900):
