@@ -208,26 +208,26 @@ static void
 what_cannot_be_believed_is_counted_and_passed_over(void **state)
 {
 	static const enum spoil ways[] = {FLIPPED, CUT, EMPTY, STRANGER, FOREIGN_CLUSTER, OTHER_KIND, MOVED};
+	struct world w;
 
 	(void)state;
+	world_open(&w, &(struct world_options){0});
 	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
-		struct world w;
 		struct high_water newest = {0};
 		struct high_water_reading reading;
-		struct repository *r;
+		struct repository *r = world_repository(&w, "a");
 		struct err err = {0};
 
-		world_open(&w, &(struct world_options){0});
+		w.sysid = 1000 + i; /* each way has a folder of its own */
 		write_to(&w, NULL, &(struct high_water){.sysid = w.sysid, .timeline = 1, .lsn = 3 * MB, .host = "db1"});
 		put_unbelievable(&w, ways[i], 9 * MB);
-		r = world_repository(&w, "a");
 		must(high_water_read(r, w.sysid, note, &newest, &reading, &err), &err);
 		if (reading.unbelievable != 1 || reading.read != 2 || newest.lsn != 3 * MB || reading.why.msg[0] == '\0')
 			fail_msg("way %zu: %u of %u, newest %llx", i, reading.unbelievable, reading.read,
 			    (unsigned long long)newest.lsn);
 		repository_free(r);
-		world_close(&w);
 	}
+	world_close(&w);
 }
 
 struct end {
@@ -269,14 +269,16 @@ ends_are_compared_with_what_each_repository_held(void **state)
 		{false, false}, true},
 	};
 
+	struct world w;
+
 	(void)state;
+	world_open(&w, &(struct world_options){.repositories = 2});
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct world w;
 		struct tail list[2] = {{0}};
 		struct tails t;
 		struct err err = {0};
 
-		world_open(&w, &(struct world_options){.repositories = 2});
+		w.sysid = 1000 + i; /* each row has a folder of its own */
 		list[0].repo = world_repository(&w, "a");
 		list[1].repo = world_repository(&w, "b");
 		for (size_t k = 0; k < 2; k++) {
@@ -299,8 +301,8 @@ ends_are_compared_with_what_each_repository_held(void **state)
 			fail_msg("%s: lost %d %d, reached %d", rows[i].what, list[0].lost, list[1].lost, t.reached);
 		repository_free(list[0].repo);
 		repository_free(list[1].repo);
-		world_close(&w);
 	}
+	world_close(&w);
 }
 
 int
