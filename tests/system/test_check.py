@@ -1,7 +1,11 @@
 """What check says when all is well, and when one thing after the other is not."""
 
 import json
+import os
+import pathlib
 import re
+import shutil
+import tempfile
 
 import pytest
 
@@ -239,6 +243,19 @@ def test_an_archiver_that_hangs_is_noticed_and_told_from_one_that_dies(site, run
     runtime.run(["pkill", "-f", "^sleep 600"], status=None)
 
 
+def test_an_archive_command_that_is_empty_is_called_so(site):
+    """The server waits for one then, and counts nothing."""
+    source = backed_up(site)
+    source.sql("ALTER SYSTEM SET archive_command = ''")
+    source.sql("SELECT pg_reload_conf()")
+    source.switch_wal()
+    with_limits(site, "stuck-after = 1s", "pg-wal-full-in = 36500d")
+    wait_until(lambda: site.json("check", status=3)["oldest_ready_seconds"] >= 1, "a file to wait")
+    found_now = problems(site)
+    assert "is empty" in found_now["archive-command"]["what"] and found_now["archive-command"]["severity"] == "critical"
+    assert "archiver" not in found_now and found_now["pg-wal"]["severity"] == "critical"
+
+
 def test_a_slow_archiver_that_gets_on_is_not_stuck(site):
     source = backed_up(site)
     source.sql("ALTER SYSTEM SET archive_command = %s", f"sleep 0.7; {source.value('SHOW archive_command')}")
@@ -284,6 +301,24 @@ def test_the_time_until_pg_wal_is_full_is_told_and_how_it_was_estimated(site):
     wait_until(lambda: "archiver" in problems(site, options=("--no-switch",)), "a failed try")
     finding = problems(site, options=("--no-switch",))["pg-wal"]
     assert finding["severity"] == "critical" and "archiving stands still" in finding["what"]
+
+
+def test_room_is_told_of_the_file_system_on_which_pg_wal_lies(site, runtime):
+    source = backed_up(site)
+    source.stop()
+    elsewhere = pathlib.Path(tempfile.mkdtemp(dir="/dev/shm"))  # another file system
+    try:
+        runtime.own(elsewhere)
+        runtime.run(["mv", source.data / "pg_wal", elsewhere])
+        (source.data / "pg_wal").symlink_to(elsewhere / "pg_wal")
+        source.start()
+        there, here = os.statvfs(elsewhere), os.statvfs(source.data)
+        report = site.json("check", "--no-switch", status={0, 3})
+        assert report["pg_wal"]["total"] == there.f_blocks * there.f_frsize != here.f_blocks * here.f_frsize
+        assert report["ready"] == 0, "its status files are found there too"
+        source.stop()
+    finally:
+        shutil.rmtree(elsewhere)
 
 
 def test_little_room_is_a_finding_for_pg_wal_and_for_repositories(shared):
