@@ -207,10 +207,8 @@ def test_where_the_server_is_down_a_repository_is_compared_with_the_others(two_r
     assert lag["repository"] == "far" and "repository 'near' has" in lag["what"]
 
 
-@pytest.mark.parametrize("command", ["exit 200", *(pytest.param(c, marks=pytest.mark.slow) for c in ("kill -9 $$", "no-such-command-anywhere", "exec /etc/passwd"))])
-def test_an_archiver_that_dies_uncounted_is_noticed(site, command):
+def dies_uncounted(site, source, command):
     """pg_stat_archiver stands still then, as on an idle server."""
-    source = backed_up(site)
     source.sql("ALTER SYSTEM SET archive_command = %s", command)
     source.sql("SELECT pg_reload_conf()")
     before = source.value("SELECT failed_count FROM pg_stat_archiver")
@@ -224,6 +222,16 @@ def test_an_archiver_that_dies_uncounted_is_noticed(site, command):
     source.sql("ALTER SYSTEM RESET archive_command")
     source.sql("SELECT pg_reload_conf()")
     wait_until(lambda: problems(site, status={0, 3}, options=("--no-switch",)) == {}, "the archiver to go on", timeout=90)
+
+
+def test_an_archiver_that_dies_uncounted_is_noticed(site, server_bin):
+    dies_uncounted(site, backed_up(site, pg_bin=server_bin), "exit 200")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["kill -9 $$", "no-such-command-anywhere", "exec /etc/passwd"])
+def test_it_is_noticed_however_it_dies(site, command):
+    dies_uncounted(site, backed_up(site), command)
 
 
 def test_an_archiver_that_hangs_is_noticed_and_told_from_one_that_dies(site, runtime):
