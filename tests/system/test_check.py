@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from harness import MB, Cluster, Site, flip_bit, wait_until
+from harness import MB, Cluster, Site, end_orphans, flip_bit, wait_until
 from reports import backed_up, fill, problems, segments, shared, without_far  # noqa: F401 (fixtures are used by their names)
 
 
@@ -234,7 +234,7 @@ def test_it_is_noticed_however_it_dies(site, command):
     dies_uncounted(site, backed_up(site), command)
 
 
-def test_an_archiver_that_hangs_is_noticed_and_told_from_one_that_dies(site, runtime):
+def test_an_archiver_that_hangs_is_noticed_and_told_from_one_that_dies(site):
     source = backed_up(site)
     source.sql("CREATE ROLE watcher LOGIN")
     source.sql("ALTER SYSTEM SET archive_command = 'sleep 600'")
@@ -248,7 +248,7 @@ def test_an_archiver_that_hangs_is_noticed_and_told_from_one_that_dies(site, run
     finding = problems(site, options=("--no-switch",))["archiver"]
     assert "hangs, or ends with a status above 125" in finding["what"] and "role.sql" in finding["remedy"]
     source.stop("immediate")
-    runtime.run(["pkill", "-f", "^sleep 600"], status=None)
+    end_orphans("sleep 600")
 
 
 def test_an_archive_command_that_is_empty_is_called_so(site):
