@@ -1,4 +1,5 @@
 #include "cli/report_plan.h"
+#include "cli/report_tail.h"
 
 #include <inttypes.h>
 
@@ -52,6 +53,8 @@ report_plan(json_t *o, const struct plan *p)
 	if (p->name_before != 0)
 		report_lsn(o, "name_before_lsn", p->name_before);
 	json_object_set_new(o, "also", others_json(p));
+	if (p->lost.sysid != 0)
+		json_object_set_new(o, "tail_lost", report_high_water(&p->lost));
 }
 
 /* What an operator may not expect of this target. */

@@ -4,11 +4,10 @@
 #include "base/str.h"
 #include "cli/exit_code.h"
 #include "cli/output.h"
-#include "cli/report.h"
+#include "cli/report_tail.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
 #include "cli/watch.h"
-#include "ops/info.h"
 
 static json_t *
 backups_json(const struct info_repository *r)
@@ -197,6 +196,8 @@ repository_json(const struct info_repository *r)
 	report_number(o, "segments", r->segments);
 	report_number(o, "unverified_segments", r->windows.unverified);
 	report_text(o, "newest_segment", r->newest);
+	if (r->tail.lost)
+		json_object_set_new(o, "tail_lost", report_high_water(&r->tail.held));
 	return o;
 }
 
@@ -223,6 +224,10 @@ report(const struct op *op, const struct info *info)
 
 	report_text(o, "cluster", op->cluster->name);
 	json_object_set_new(o, "archiving", archiving_json(info));
+	if (info->tails.newest.sysid != 0) {
+		json_object_set_new(o, "high_water", report_high_water(&info->tails.newest));
+		json_object_set_new(o, "high_water_reached", json_boolean(info->tails.reached));
+	}
 	for (size_t i = 0; i < info->n; i++)
 		json_array_append_new(list, repository_json(&info->repositories[i]));
 	json_object_set_new(o, "repositories", list);
@@ -395,6 +400,8 @@ print_text(const struct op *op, const struct info *info, struct err *err)
 	if (rc == 0 && info->stop_unknown.kind != 0)
 		rc = buf_printf(
 		    &b, err, "whether archiving from this host is stopped is NOT KNOWN: %s\n", info->stop_unknown.msg);
+	if (rc == 0)
+		rc = report_tails(&b, info, err);
 	for (size_t i = 0; rc == 0 && i < info->n; i++)
 		rc = print_repository(&b, &info->repositories[i], err);
 	return rc < 0 ? rc : output_text(&b, err);

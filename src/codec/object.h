@@ -52,10 +52,11 @@ enum object_kind {
 	OBJECT_TIMELINE_HISTORY = 4, /* ... .history */
 	OBJECT_PACK = 5,
 	OBJECT_MANIFEST = 6,
-	OBJECT_EPOCH_KEY = 7,  /* the private half of an epoch key, sealed to the recipients */
-	OBJECT_RECORD = 8,     /* lineage, recipients, signers, ... */
-	OBJECT_QUARANTINE = 9, /* a file of WAL that was given up, kept as it was found */
-	OBJECT_WAL_INDEX = 10, /* what a row of segments says of itself */
+	OBJECT_EPOCH_KEY = 7,   /* the private half of an epoch key, sealed to the recipients */
+	OBJECT_RECORD = 8,      /* lineage, recipients, signers, ... */
+	OBJECT_QUARANTINE = 9,  /* a file of WAL that was given up, kept as it was found */
+	OBJECT_WAL_INDEX = 10,  /* what a row of segments says of itself */
+	OBJECT_HIGH_WATER = 11, /* how far acknowledged WAL had come */
 };
 
 enum object_codec { OBJECT_CODEC_NONE = 0, OBJECT_CODEC_LZ4 = 1, OBJECT_CODEC_ZSTD = 2 };

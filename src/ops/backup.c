@@ -13,6 +13,7 @@
 #include "ops/owner.h"
 #include "ops/stop.h"
 #include "ops/wal_index.h"
+#include "repo/high_water.h"
 
 #define INDEXES_MAX 64 /* in each repository at the end of a backup: some seconds of work */
 #define CONFIG_PIECE ((size_t)64 << 10)
@@ -214,6 +215,59 @@ publish(struct backup *b, struct err *err)
 	return backup_somebody_left(b, err);
 }
 
+/* Which targets hold the backup's last segment; the fan-out's done says so too. */
+static int
+find_holders(struct backup *b, const char *segment, bool *holds, struct err *err)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->fanout->n; i++) {
+		struct fanout_target *t = &b->fanout->targets[i];
+		struct store_stat st;
+
+		holds[i] = !t->failed && repository_stat(t->repo, segment, &st, NULL) == 0;
+		t->done = holds[i];
+		n += holds[i];
+	}
+	return n == 0 ? err_set(err, ERR_BUG, 0, "no repository has segment '%s'", segment)
+		      : op_acknowledged(b->op, b->fanout, err);
+}
+
+/* How far WAL has come for sure. The agent says so each minute; without one this is the only time. */
+static int
+mark_high_water(struct backup *b, struct err *err)
+{
+	const struct manifest_head *h = &b->result->head;
+	FREE_AUTO bool *holds = calloc(b->fanout->n + 1, sizeof(bool));
+	uint64_t segno = (h->stop_lsn - 1) / h->segment_size;
+	char text[WAL_NAME_MAX], segment[OBJECT_NAME_MAX];
+	struct high_water mark;
+	struct wal_name name;
+	int rc = holds == NULL ? err_set(err, ERR_NOMEM, 0, "out of memory for repositories") : 0;
+
+	wal_segment_name(text, h->stop_timeline, segno, h->segment_size);
+	(void)wal_name_parse(text, &name);
+	if (rc == 0)
+		rc = layout_wal(segment, h->sysid, &name, err);
+	if (rc == 0)
+		rc = find_holders(b, segment, holds, err);
+	if (rc < 0)
+		return rc;
+	high_water_make(&mark, h->sysid, h->stop_timeline, wal_segment_start(segno + 1, h->segment_size), b->fanout, holds);
+	for (size_t i = 0; i < b->fanout->n; i++)
+		holds[i] = !b->fanout->targets[i].failed;
+	rc = high_water_write(b->writer, b->fanout, &mark, err);
+	for (size_t i = 0; i < b->fanout->n; i++) { /* one that did not take the record has the backup all the same */
+		struct fanout_target *t = &b->fanout->targets[i];
+
+		if (holds[i] && t->failed) {
+			t->failed = false;
+			log_err(b->op->log, LOG_WARN, &t->err);
+		}
+	}
+	return rc;
+}
+
 /* The rows of WAL that were closed since the last backup. Nothing depends on it, and an old repository catches up in steps. */
 static void
 index_wal(struct backup *b)
@@ -255,6 +309,11 @@ take(struct backup *b, struct err *err)
 		return err_wrap(err, "backup %s", h->label);
 	if (writer_end_wal_epoch(b->writer, &why) < 0) /* it ends by itself in a day */
 		log_err(b->op->log, LOG_WARN, &why);
+	why = (struct err){0};
+	if (mark_high_water(b, &why) < 0) { /* the backup is whole without it */
+		err_wrap(&why, "no high-water record");
+		log_err(b->op->log, LOG_WARN, &why);
+	}
 	index_wal(b);
 	return 0;
 }

@@ -219,7 +219,8 @@ check_archiver(struct check *c)
 {
 	struct archiver a;
 
-	if (c->info.stopped || !c->server.archives || !ask_archiver(c, &a)) /* while it is stopped, failures are wanted */
+	if (c->info.stopped || !c->server.archives || c->server.idle ||
+	    !ask_archiver(c, &a)) /* while it is stopped, failures are wanted */
 		return;
 	if (!a.failing) {
 		check_stuck(c, &a);

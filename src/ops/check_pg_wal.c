@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "ops/check_work.h"
 #include "pg/conn.h"
+#include "pg/control.h"
 
 struct reading {
 	struct check *check;
@@ -78,6 +79,23 @@ ask_files(struct check *c)
 			(void)add_file(c, pg_rows_value(rows, i, 0), (int64_t)age, NULL);
 }
 
+/* Where the server does not answer, its files say it. */
+static void
+need_segment_size(struct check *c)
+{
+	struct control control;
+
+	if (c->server.segment_size == 0 && c->op->cluster->pgdata != NULL &&
+	    control_read_pgdata(c->op->cluster->pgdata, &control, NULL) == 0)
+		c->server.segment_size = control.wal_segment_size;
+	for (size_t i = 0; c->server.segment_size == 0 && i < c->info.n; i++) {
+		const struct info_repository *repo = &c->info.repositories[i];
+
+		if (repo->state == INFO_OK && repo->repo->n_lineage > 0)
+			c->server.segment_size = repo->repo->lineage[repo->repo->n_lineage - 1].segment_size;
+	}
+}
+
 /* From the disk, else from the server, which shows them to whoever may ask; a list that is empty says that neither does. */
 void
 check_pg_wal_read(struct check *c)
@@ -86,12 +104,7 @@ check_pg_wal_read(struct check *c)
 	FREE_AUTO char *directory = pgdata != NULL ? str_printf("%s/pg_wal", pgdata) : NULL;
 	struct reading r = {c, directory, clock_now_us() / 1000000};
 
-	for (size_t i = 0; c->server.segment_size == 0 && i < c->info.n; i++) { /* the server does not say */
-		const struct info_repository *repo = &c->info.repositories[i];
-
-		if (repo->state == INFO_OK && repo->repo->n_lineage > 0)
-			c->server.segment_size = repo->repo->lineage[repo->repo->n_lineage - 1].segment_size;
-	}
+	need_segment_size(c);
 	if (c->server.segment_size == 0)
 		return;
 	if (directory == NULL || fs_list_dir(directory, stat_file, &r, NULL) < 0)
@@ -133,6 +146,11 @@ report(struct check *c, uint64_t free_bytes, uint64_t total_bytes)
 	r->pg_wal_free = free_bytes;
 	r->pg_wal_total = total_bytes;
 	str_from_size(size, sizeof(size), free_bytes);
+	if (free_bytes < c->server.segment_size) {
+		check_add(c, CHECK_CRITICAL, "pg-wal", "", remedy,
+		    "%s free: not enough for another segment, the server stops or has stopped; nothing is lost by that", size);
+		return;
+	}
 	if (!check_wal_rate(&c->pg_wal, c->server.segment_size, c->server.lsn, &rate)) {
 		check_add(c, s, "pg-wal", "", s > CHECK_NOTE ? remedy : NULL,
 		    "%s free, %" PRIu64 " %%; how fast it would fill is not known", size, percent);

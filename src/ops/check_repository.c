@@ -158,6 +158,53 @@ check_wal(struct check *c, const struct info_repository *r)
 	}
 }
 
+/* Not told where a repository was never so far: that is its lag. */
+static void
+check_tail(struct check *c, const struct info_repository *r)
+{
+	const struct tail *t = &r->tail;
+	char text[TAIL_TEXT];
+
+	if (t->lost) {
+		tail_describe(text, &t->held, t->said, c->info.segment_size);
+		check_add(c, CHECK_CRITICAL, "tail", r->config->name,
+		    "find out who removed it, or which disk; the agent copies back what another repository has; then pgcairn "
+		    "backup "
+		    "--full",
+		    "its WAL ends at %s although it held %s: its tail was cut or lost",
+		    r->newest[0] != '\0' ? r->newest : "nothing", text);
+	}
+	if (t->reading.unbelievable > 0)
+		check_add(c, CHECK_WARNING, "tail", r->config->name,
+		    "pgcairn verify names them: who else writes to the repository?",
+		    "%u of its newest high-water records cannot be believed: %s", t->reading.unbelievable, t->reading.why.msg);
+}
+
+/* What was acknowledged, and is in no repository that answers. */
+static void
+check_reached(struct check *c)
+{
+	const struct tails *t = &c->info.tails;
+	bool silent = false;
+	char text[TAIL_TEXT];
+
+	for (size_t i = 0; i < c->info.n; i++)
+		silent |= c->info.repositories[i].state == INFO_UNREACHABLE;
+	if (c->info.tails_unread.kind != 0)
+		check_add_err(c, CHECK_WARNING, "tail", "", &c->info.tails_unread);
+	if (t->newest.sysid == 0)
+		return;
+	tail_describe(text, &t->newest, t->said, c->info.segment_size);
+	if (t->reached)
+		check_add(c, CHECK_OK, "tail", "", NULL, "what was acknowledged last is there: %s", text);
+	else
+		check_add(c, CHECK_CRITICAL, "tail", "",
+		    silent
+			? "bring the repository back that is silent: it may have it"
+			: "a standby's pg_wal may have it; restore in the knowledge that it is missing; pgcairn backup --full",
+		    "no repository that answers has what was acknowledged: %s", text);
+}
+
 static void
 check_one(struct check *c, const struct info_repository *r, const struct writer *w)
 {
@@ -182,6 +229,7 @@ check_one(struct check *c, const struct info_repository *r, const struct writer 
 	check_space(c, r);
 	check_backups(c, r);
 	check_wal(c, r);
+	check_tail(c, r);
 }
 
 void
@@ -194,4 +242,5 @@ check_repositories(struct check *c)
 		check_add_err(c, CHECK_CRITICAL, "keys", "", &err);
 	for (size_t i = 0; i < c->info.n; i++)
 		check_one(c, &c->info.repositories[i], w);
+	check_reached(c);
 }

@@ -48,6 +48,7 @@ ask_settings(struct check *c)
 	(void)str_to_u64(sysid, 1, UINT64_MAX, &s->sysid);
 	if (str_to_u64(segment, 1, UINT32_MAX, &segment_size) && wal_segment_size_valid(segment_size))
 		s->segment_size = (uint32_t)segment_size;
+	s->idle = command[0] == '\0' && library[0] == '\0';
 	s->ours = strstr(command, "pgcairn-wal-archive") != NULL || strstr(library, "pgcairn") != NULL;
 	check_add(c, CHECK_OK, "server", "", NULL, "PostgreSQL %u answers, %s", pg_conn_major(s->sql),
 	    s->standby ? "a standby" : "a primary");
@@ -123,7 +124,12 @@ check_command(struct check *c)
 {
 	bool proved = c->result->proved[0] != '\0';
 
-	if (c->server.ours)
+	if (c->server.idle) {
+		c->stands_still = true;
+		check_add(c, CHECK_CRITICAL, "archive-command", "",
+		    "set archive_command as pgconf/primary.conf has it, and reload",
+		    "archive_command is empty: nothing is archived, and pg_wal grows");
+	} else if (c->server.ours)
 		check_add(c, CHECK_OK, "archive-command", "", NULL, "archive_command is pgcairn-wal-archive");
 	else
 		check_add(c, proved ? CHECK_NOTE : CHECK_CRITICAL, "archive-command", "",
@@ -142,7 +148,7 @@ check_archiving(struct check *c)
 	}
 	if (!c->server.archives)
 		return;
-	tried = !c->options->no_switch && !c->info.stopped && c->info.opened > 0 && check_prove(c);
+	tried = !c->options->no_switch && !c->info.stopped && !c->server.idle && c->info.opened > 0 && check_prove(c);
 	check_command(c);
 	if (!tried)
 		check_archive_age(c);

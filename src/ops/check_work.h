@@ -14,7 +14,8 @@ struct check_server {
 	uint32_t segment_size; /* 0: not known, as the position below */
 	bool standby;
 	bool archives;       /* archive_mode is not off */
-	bool ours;           /* archive_command or archive_library names this program */
+	bool idle;           /* neither archive_command nor archive_library is set: nothing is tried, and nothing counted */
+	bool ours;           /* one of them names this program */
 	timeline_t timeline; /* of a primary: where it writes */
 	lsn_t lsn;
 };

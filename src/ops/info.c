@@ -102,6 +102,54 @@ look_at(const struct op *op, struct info_repository *r, struct err *err)
 	return rc;
 }
 
+/* The newest system of those that are known: one repository may have been away during a pg_upgrade. */
+static const struct lineage_entry *
+newest_system(const struct info *info)
+{
+	const struct repository *longest = NULL;
+
+	for (size_t i = 0; i < info->n; i++) {
+		const struct info_repository *r = &info->repositories[i];
+
+		if (r->state == INFO_OK && (longest == NULL || r->repo->n_lineage > longest->n_lineage))
+			longest = r->repo;
+	}
+	return longest != NULL && longest->n_lineage > 0 ? &longest->lineage[longest->n_lineage - 1] : NULL;
+}
+
+/* Where WAL ends here against what was acknowledged once. */
+static int
+compare_tails(struct info *info, struct err *err)
+{
+	const struct lineage_entry *newest = newest_system(info);
+	FREE_AUTO struct tail *list = calloc(info->n + 1, sizeof(*list));
+	size_t n = 0;
+
+	if (list == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for repositories");
+	if (newest == NULL)
+		return 0;
+	info->segment_size = newest->segment_size;
+	for (size_t i = 0; i < info->n; i++) {
+		const struct info_repository *r = &info->repositories[i];
+
+		if (r->state != INFO_OK)
+			continue;
+		list[n] = (struct tail){.repo = r->repo};
+		if (r->newest[0] != '\0' && r->repo->lineage[r->newest_system].sysid == newest->sysid) {
+			list[n].timeline = r->newest_timeline;
+			list[n].end = wal_segment_start(r->newest_segno + 1, newest->segment_size);
+		}
+		n++;
+	}
+	if (tails_compare(list, n, newest->sysid, &info->tails, &info->tails_unread) == 0)
+		info->tails_unread.kind = 0;
+	for (size_t i = 0, k = 0; i < info->n; i++)
+		if (info->repositories[i].state == INFO_OK)
+			info->repositories[i].tail = list[k++];
+	return 0;
+}
+
 int
 info_collect(const struct op *op, struct info *out, struct err *err)
 {
@@ -128,6 +176,8 @@ info_collect(const struct op *op, struct info *out, struct err *err)
 		else
 			info.opened++;
 	}
+	if (compare_tails(&info, err) < 0)
+		return ERR_NOMEM;
 	info.stopped = stop_check(op, &info.stop, &why) == ERR_REFUSED;
 	if (!info.stopped && why.kind != 0) {
 		err_hint(&why, "look as the user who archives, whose the state directory is");

@@ -6,6 +6,7 @@
 #define PGCAIRN_OPS_INFO_H
 
 #include "ops/op.h"
+#include "ops/tail.h"
 #include "ops/windows.h"
 #include "repo/conflict.h"
 
@@ -33,13 +34,17 @@ struct info_repository {
 	size_t newest_system;          /* by place in the lineage */
 	timeline_t newest_timeline;
 	uint64_t newest_segno;
+	struct tail tail; /* of the cluster's newest system; repo NULL: not compared */
 };
 
 struct info {
 	struct info_repository *repositories; /* in the order of the configuration */
 	size_t n;
 	size_t opened;
-	bool stopped; /* archiving from this host, by stop */
+	uint32_t segment_size;   /* of the cluster's newest system; 0: no repository says */
+	struct tails tails;      /* acknowledged WAL of it that was recorded; what its pointers lead to lives as long as this */
+	struct err tails_unread; /* kind 0, or why high-water records could not be read */
+	bool stopped;            /* archiving from this host, by stop */
 	struct decision stop;
 	struct err stop_unknown; /* kind 0, or why it cannot be told whether it is stopped */
 };

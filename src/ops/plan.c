@@ -463,6 +463,8 @@ plan_make(const struct op *op, const struct plan_options *o, struct keyring *rin
 		rc = find_others(p, op, o, &c, ring, err);
 	if (rc == 0)
 		find_before(p, o, &c, ring);
+	if (rc == 0)
+		plan_find_lost(p, op, o);
 	free(c.list);
 	if (rc < 0)
 		return rc;

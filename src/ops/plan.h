@@ -5,12 +5,16 @@
  * The timeline is the newest whose path holds a backup, unless one is asked for. Of the backups on that path the newest is
  * taken from which the target can be reached; for a target before it, an older one.
  *
+ * For the latest it is compared with the high-water records of the selected repositories whether what was acknowledged is
+ * there; what is not is said, and the plan is made all the same.
+ *
  * Timelines fork, and then a moment can lie on several: the plan follows one and names the others.
  */
 #ifndef PGCAIRN_OPS_PLAN_H
 #define PGCAIRN_OPS_PLAN_H
 
 #include "ops/fetch.h"
+#include "ops/tail.h"
 #include "ops/target.h"
 #include "repo/backup_set.h"
 
@@ -42,6 +46,7 @@ struct plan {
 	lsn_t name_before;         /* the restore point's name was given before the backup too: 0 when not, or not known */
 	struct plan_other *others; /* none when a timeline was asked for */
 	size_t n_others;
+	struct high_water lost; /* for the latest: acknowledged once, and in no selected repository; sysid 0: nothing is */
 };
 
 /* ERR_REFUSED when no backup reaches the target, with the reason; ERR_IO with a hint when a selected repository does not open.
@@ -55,6 +60,9 @@ scope_plan(struct plan **p)
 	plan_free(*p);
 }
 #define PLAN_AUTO SCOPE(scope_plan)
+
+/* For plan_make: fills lost, and says it. What cannot be read is no reason to fail. */
+void plan_find_lost(struct plan *p, const struct op *op, const struct plan_options *o);
 
 /* How many segments recovery reads, up to the one of the stop. */
 size_t plan_segments(const struct plan *p);

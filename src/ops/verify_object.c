@@ -5,6 +5,7 @@
 #include "ops/verify_work.h"
 #include "pg/wal_walker.h"
 #include "repo/conflict.h"
+#include "repo/high_water.h"
 #include "repo/gap.h"
 #include "repo/wal_object.h"
 
@@ -122,6 +123,8 @@ classify_gap(const char *relative, struct verify_name *out)
 void
 verify_classify(const char *relative, struct verify_name *out)
 {
+	struct high_water mark;
+
 	*out = (struct verify_name){.class = VERIFY_UNKNOWN};
 	if (strlen(relative) >= sizeof(out->object))
 		return;
@@ -140,6 +143,10 @@ verify_classify(const char *relative, struct verify_name *out)
 		classify_conflict(relative, out);
 	} else if (str_starts(relative, "gaps/")) {
 		classify_gap(relative, out);
+	} else if (high_water_name_parse(relative, &mark)) {
+		out->class = VERIFY_HIGH_WATER;
+		out->kind = OBJECT_HIGH_WATER;
+		out->sysid = mark.sysid;
 	} else if (str_starts(relative, "index/")) {
 		verify_classify_index(relative, out);
 	}
@@ -370,6 +377,7 @@ check(struct verify_work *w, struct verify_object *o, const struct verify_name *
 {
 	STORED_AUTO struct stored *s = NULL;
 	bool read = verify_in_subset(w, o->relative), open = false;
+	struct high_water mark;
 	int rc = open_object(w, o, name, &s, err);
 
 	if (rc < 0)
@@ -385,6 +393,8 @@ check(struct verify_work *w, struct verify_object *o, const struct verify_name *
 		rc = check_manifest(w, name, s, err);
 	if (rc == 0 && (name->class == VERIFY_SEGMENT || name->class == VERIFY_HISTORY || name->class == VERIFY_CONFLICT))
 		rc = check_wal(w, name, s, read, open, err);
+	else if (rc == 0 && name->class == VERIFY_HIGH_WATER)
+		rc = high_water_open(&mark, w->repo, o->relative, err);
 	else if (rc == 0 && name->class == VERIFY_DECISION)
 		rc = check_decision(w, o->relative, err);
 	else if (rc == 0 && (name->class == VERIFY_GAP || name->class == VERIFY_QUARANTINE))

@@ -27,6 +27,7 @@ enum verify_class {
 	VERIFY_DECISION,   /* the record about a conflict */
 	VERIFY_GAP,        /* the record */
 	VERIFY_QUARANTINE, /* the bytes */
+	VERIFY_HIGH_WATER,
 	VERIFY_INDEX,
 };
 

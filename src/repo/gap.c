@@ -3,65 +3,45 @@
 #include <inttypes.h>
 
 #include "base/str.h"
+#include "repo/member.h"
 #include "repo/stored.h"
-
-static int
-set_lsn(json_t *o, const char *member, lsn_t lsn)
-{
-	char text[LSN_TEXT];
-
-	lsn_format(text, lsn);
-	return json_object_set_new(o, member, json_string(text));
-}
 
 int
 gap_record_encode(const struct gap_record *g, json_t *o, struct err *err)
 {
-	char sysid[24], file[WAL_NAME_MAX];
+	char file[WAL_NAME_MAX];
 
-	(void)snprintf(sysid, sizeof(sysid), "%" PRIu64, g->sysid);
 	wal_name_format(file, &g->name);
-	if (json_object_set_new(o, "system_identifier", json_string(sysid)) < 0 ||
-	    json_object_set_new(o, "file", json_string(file)) < 0 ||
-	    json_object_set_new(o, "timeline", json_integer(g->name.timeline)) < 0 || set_lsn(o, "start", g->start) < 0 ||
-	    set_lsn(o, "end", g->end) < 0 || json_set_hex(o, "content_id", g->content_id, CONTENT_ID) < 0 ||
+	if (member_set_sysid(o, g->sysid) < 0 || json_object_set_new(o, "file", json_string(file)) < 0 ||
+	    json_object_set_new(o, "timeline", json_integer(g->name.timeline)) < 0 ||
+	    member_set_lsn(o, "start", g->start) < 0 || member_set_lsn(o, "end", g->end) < 0 ||
+	    json_set_hex(o, "content_id", g->content_id, CONTENT_ID) < 0 ||
 	    json_object_set_new(o, "size", json_integer((json_int_t)g->size)) < 0 ||
 	    json_object_set_new(o, "refused", json_text(g->refused)) < 0)
 		return err_set(err, ERR_NOMEM, 0, "out of memory for the record of a gap");
 	return decision_encode(&g->decision, o, err);
 }
 
-static int
-take_lsn(lsn_t *out, const json_t *o, const char *member, struct err *err)
-{
-	const char *text;
-	int rc = json_get_str(o, member, &text, err);
-
-	if (rc == 0 && !lsn_parse(text, out))
-		rc = err_set(err, ERR_CORRUPT, 0, "member '%s' is not a position", member);
-	return rc;
-}
-
 int
 gap_record_decode(struct gap_record *g, const json_t *o, struct err *err)
 {
-	const char *sysid, *file, *refused;
-	int rc = json_get_str(o, "system_identifier", &sysid, err);
+	const char *file, *refused;
+	int rc;
 
 	memset(g, 0, sizeof(*g));
+	rc = member_get_sysid(o, &g->sysid, err);
 	if (rc == 0)
 		rc = json_get_str(o, "file", &file, err);
 	if (rc == 0)
 		rc = json_get_str(o, "refused", &refused, err);
-	if (rc == 0 && (!str_to_u64(sysid, 1, UINT64_MAX, &g->sysid) || !wal_name_parse(file, &g->name) ||
-			   strlen(refused) >= sizeof(g->refused)))
+	if (rc == 0 && (!wal_name_parse(file, &g->name) || strlen(refused) >= sizeof(g->refused)))
 		rc = err_set(err, ERR_CORRUPT, 0, "the record of a gap is malformed");
 	if (rc == 0)
 		memcpy(g->refused, refused, strlen(refused) + 1);
 	if (rc == 0)
-		rc = take_lsn(&g->start, o, "start", err);
+		rc = member_get_lsn(o, "start", &g->start, err);
 	if (rc == 0)
-		rc = take_lsn(&g->end, o, "end", err);
+		rc = member_get_lsn(o, "end", &g->end, err);
 	if (rc == 0)
 		rc = json_get_hex(o, "content_id", g->content_id, CONTENT_ID, err);
 	if (rc == 0)

@@ -99,6 +99,21 @@ layout_gap(char out[OBJECT_NAME_MAX], uint64_t sysid, const struct wal_name *nam
 }
 
 int
+layout_high_water_folder(char out[OBJECT_NAME_MAX], uint64_t sysid, struct err *err)
+{
+	return fit(out, OBJECT_NAME_MAX, err, LAYOUT_HIGH_WATER "/%" PRIu64 "/", sysid);
+}
+
+int
+layout_high_water(char out[OBJECT_NAME_MAX], uint64_t sysid, timeline_t timeline, lsn_t lsn, struct err *err)
+{
+	lsn_t down = UINT64_MAX - lsn;
+
+	return fit(out, OBJECT_NAME_MAX, err, LAYOUT_HIGH_WATER "/%" PRIu64 "/%08" PRIX32 "/%08" PRIX32 "/%08" PRIX32, sysid,
+	    UINT32_MAX - timeline, (uint32_t)(down >> 32), (uint32_t)down);
+}
+
+int
 layout_conflict_record(
     char out[OBJECT_NAME_MAX], const char *relative, const uint8_t content_id[CONTENT_ID], const char *suffix, struct err *err)
 {

@@ -30,6 +30,10 @@ int layout_gap(char out[OBJECT_NAME_MAX], uint64_t sysid, const struct wal_name 
     const char *what, struct err *err);
 #define LAYOUT_GAP_BYTES "bytes"
 #define LAYOUT_GAP_RECORD "record"
+/* of one system, with '/'; and of one position: its numbers count downwards, so that the newest is listed first */
+#define LAYOUT_HIGH_WATER "high-water"
+int layout_high_water_folder(char out[OBJECT_NAME_MAX], uint64_t sysid, struct err *err);
+int layout_high_water(char out[OBJECT_NAME_MAX], uint64_t sysid, timeline_t timeline, lsn_t lsn, struct err *err);
 int layout_conflict(char out[OBJECT_NAME_MAX], const char *relative, const uint8_t content_id[CONTENT_ID], struct err *err);
 
 /* What was decided about it, beside it: suffix is one of the two. */

@@ -359,6 +359,15 @@ def inherit_orphans():
     ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
 
 
+def end_orphans(command):
+    """End what a server that is gone has left of this command: its orphans are children of this process."""
+    for pid in children_of(os.getpid()):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0") == command.split():
+                os.kill(pid, signal.SIGKILL)
+                wait_until(lambda p=pid: not alive(p), f"'{command}' to end")
+
+
 class Site:
     """One pgcairn configuration: its file, its keys, its state and its repositories."""
 

@@ -12,9 +12,9 @@ def fill(cluster, rows=100):
     cluster.sql("INSERT INTO t (filler) SELECT repeat('f', 20) FROM generate_series(1, %s)", rows)
 
 
-def backed_up(site, segments=4):
+def backed_up(site, segments=4, **options):
     """A running source with a backup and a few closed segments behind it."""
-    source = site.cluster()
+    source = site.cluster(**options)
     source.start()
     site.pgcairn("init")
     fill(source)

@@ -1,11 +1,15 @@
 """What check says when all is well, and when one thing after the other is not."""
 
 import json
+import os
+import pathlib
 import re
+import shutil
+import tempfile
 
 import pytest
 
-from harness import MB, Cluster, Site, flip_bit, wait_until
+from harness import MB, Cluster, Site, end_orphans, flip_bit, wait_until
 from reports import backed_up, fill, problems, segments, shared, without_far  # noqa: F401 (fixtures are used by their names)
 
 
@@ -203,10 +207,8 @@ def test_where_the_server_is_down_a_repository_is_compared_with_the_others(two_r
     assert lag["repository"] == "far" and "repository 'near' has" in lag["what"]
 
 
-@pytest.mark.parametrize("command", ["exit 200", *(pytest.param(c, marks=pytest.mark.slow) for c in ("kill -9 $$", "no-such-command-anywhere", "exec /etc/passwd"))])
-def test_an_archiver_that_dies_uncounted_is_noticed(site, command):
+def dies_uncounted(site, source, command):
     """pg_stat_archiver stands still then, as on an idle server."""
-    source = backed_up(site)
     source.sql("ALTER SYSTEM SET archive_command = %s", command)
     source.sql("SELECT pg_reload_conf()")
     before = source.value("SELECT failed_count FROM pg_stat_archiver")
@@ -222,7 +224,17 @@ def test_an_archiver_that_dies_uncounted_is_noticed(site, command):
     wait_until(lambda: problems(site, status={0, 3}, options=("--no-switch",)) == {}, "the archiver to go on", timeout=90)
 
 
-def test_an_archiver_that_hangs_is_noticed_and_told_from_one_that_dies(site, runtime):
+def test_an_archiver_that_dies_uncounted_is_noticed(site, server_bin):
+    dies_uncounted(site, backed_up(site, pg_bin=server_bin), "exit 200")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["kill -9 $$", "no-such-command-anywhere", "exec /etc/passwd"])
+def test_it_is_noticed_however_it_dies(site, command):
+    dies_uncounted(site, backed_up(site), command)
+
+
+def test_an_archiver_that_hangs_is_noticed_and_told_from_one_that_dies(site):
     source = backed_up(site)
     source.sql("CREATE ROLE watcher LOGIN")
     source.sql("ALTER SYSTEM SET archive_command = 'sleep 600'")
@@ -236,7 +248,20 @@ def test_an_archiver_that_hangs_is_noticed_and_told_from_one_that_dies(site, run
     finding = problems(site, options=("--no-switch",))["archiver"]
     assert "hangs, or ends with a status above 125" in finding["what"] and "role.sql" in finding["remedy"]
     source.stop("immediate")
-    runtime.run(["pkill", "-f", "^sleep 600"], status=None)
+    end_orphans("sleep 600")
+
+
+def test_an_archive_command_that_is_empty_is_called_so(site):
+    """The server waits for one then, and counts nothing."""
+    source = backed_up(site)
+    source.sql("ALTER SYSTEM SET archive_command = ''")
+    source.sql("SELECT pg_reload_conf()")
+    source.switch_wal()
+    with_limits(site, "stuck-after = 1s", "pg-wal-full-in = 36500d")
+    wait_until(lambda: site.json("check", status=3)["oldest_ready_seconds"] >= 1, "a file to wait")
+    found_now = problems(site)
+    assert "is empty" in found_now["archive-command"]["what"] and found_now["archive-command"]["severity"] == "critical"
+    assert "archiver" not in found_now and found_now["pg-wal"]["severity"] == "critical"
 
 
 def test_a_slow_archiver_that_gets_on_is_not_stuck(site):
@@ -284,6 +309,24 @@ def test_the_time_until_pg_wal_is_full_is_told_and_how_it_was_estimated(site):
     wait_until(lambda: "archiver" in problems(site, options=("--no-switch",)), "a failed try")
     finding = problems(site, options=("--no-switch",))["pg-wal"]
     assert finding["severity"] == "critical" and "archiving stands still" in finding["what"]
+
+
+def test_room_is_told_of_the_file_system_on_which_pg_wal_lies(site, runtime):
+    source = backed_up(site)
+    source.stop()
+    elsewhere = pathlib.Path(tempfile.mkdtemp(dir="/dev/shm"))  # another file system
+    try:
+        runtime.own(elsewhere)
+        runtime.run(["mv", source.data / "pg_wal", elsewhere])
+        (source.data / "pg_wal").symlink_to(elsewhere / "pg_wal")
+        source.start()
+        there, here = os.statvfs(elsewhere), os.statvfs(source.data)
+        report = site.json("check", "--no-switch", status={0, 3})
+        assert report["pg_wal"]["total"] == there.f_blocks * there.f_frsize != here.f_blocks * here.f_frsize
+        assert report["ready"] == 0, "its status files are found there too"
+        source.stop()
+    finally:
+        shutil.rmtree(elsewhere)
 
 
 def test_little_room_is_a_finding_for_pg_wal_and_for_repositories(shared):

@@ -183,6 +183,11 @@ def test_a_silent_repository_hides_the_conflicts_of_no_other(conflict, without):
     report = conflict.json("conflict", "list", status=3)
     assert {c["repository"] for c in report["conflicts"]} == {"near"} and report["silent"][0]["repository"] == "far"
     assert conflict.json("conflict", "show", conflict.file, status=3)["conflicts"][0]["first"]["signer"]
+    out = conflict.place / "exported"
+    conflict.runtime.own(conflict.place)
+    conflict.pgcairn("conflict", "show", conflict.file, "--output", out)
+    assert out.read_bytes() == conflict.theirs.read_bytes()
+    out.unlink()
     without("near")
     assert "open the repository's directory" in conflict.pgcairn("conflict", "list", status=1).stderr
 

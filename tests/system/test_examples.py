@@ -1,12 +1,14 @@
 """What lies in examples/ works as it stands: units that systemd takes and that are shut tight, a configuration that is one."""
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
 
-from harness import REPO, Site
+from harness import REPO, Site, children_of, wait_until
 from reports import fill, segments
 
 UNITS = REPO / "examples/systemd"
@@ -99,13 +101,24 @@ def allowed_calls(name):
     return allowed | expand("@default")
 
 
-def calls_of(runtime, place, command):
-    """The system calls that a command makes, with all its threads; killed ones of the sanitizers' reports are not among them."""
-    log = place / "calls"
+NO_LEAK_CHECK = {"ASAN_OPTIONS": "detect_leaks=0"}  # it cannot trace what is traced
+
+
+def trace(runtime, log, command):
     log.touch()
     runtime.own(log)
-    runtime.run(["strace", "-f", "-qq", "-o", log, *command], env={"ASAN_OPTIONS": "detect_leaks=0"})
+    return ["strace", "-f", "-qq", "-o", log, *command]
+
+
+def calls_in(log):
     return set(re.findall(r"^\d+ +([a-z_0-9]+)\(", log.read_text(), re.MULTILINE))
+
+
+def calls_of(runtime, place, command):
+    """The system calls that a command makes, with all its threads."""
+    log = place / "calls"
+    runtime.run(trace(runtime, log, command), env=NO_LEAK_CHECK)
+    return calls_in(log)
 
 
 def test_the_filters_let_pass_what_agent_and_backup_do(runtime, two_repositories):
@@ -125,6 +138,43 @@ def test_the_filters_let_pass_what_agent_and_backup_do(runtime, two_repositories
     assert {"fsync", "linkat"} <= called and called <= allowed_calls("pgcairn-agent.service"), called - allowed_calls(
         "pgcairn-agent.service")
     assert "ptrace" not in allowed_calls("pgcairn-agent.service") and "setuid" not in allowed_calls("pgcairn-agent.service")
+
+
+def test_the_filter_lets_pass_what_the_resident_agent_does(runtime, two_repositories):
+    """Answers, reads its configuration again, loses a repository, and ends."""
+    site = two_repositories
+    site.acknowledge = "1"
+    cluster = site.cluster()
+    cluster.start()
+    site.pgcairn("init")
+    log = site.directory / "calls"
+    address = site.directory / "run/agent.sock"
+    said = open(site.directory / "agent.log", "ab")  # noqa: SIM115 (closed below)
+    traced = runtime.popen(trace(runtime, log, site.command("pgcairn", "agent")), env=NO_LEAK_CHECK, stdout=said, stderr=said,
+                           start_new_session=True)
+    try:
+        wait_until(address.exists, "the agent's socket")
+        agent, = children_of(traced.pid)
+        fill(cluster)
+        cluster.archive_now()
+        os.kill(agent, signal.SIGHUP)
+        wait_until(lambda: "is read again" in (site.directory / "agent.log").read_text(), "the reload")
+        far = site.repositories["far"]
+        far.rename(far.with_name("away"))
+        fill(cluster)
+        cluster.archive_now()
+        far.with_name("away").rename(far)
+        os.kill(agent, signal.SIGTERM)
+        traced.wait(60)
+    finally:
+        said.close()
+        if traced.poll() is None:
+            os.killpg(traced.pid, signal.SIGKILL)
+            traced.wait(60)
+    called = calls_in(log)
+    wanted = {"inotify_add_watch", "accept4", "execve", "linkat"}
+    assert wanted <= called, wanted - called
+    assert called <= allowed_calls("pgcairn-agent.service"), called - allowed_calls("pgcairn-agent.service")
 
 
 def test_the_agent_reads_no_identity(runtime, two_repositories):

@@ -5,7 +5,7 @@ import pwd
 
 import pytest
 
-from harness import PG_BIN, REPO, Cluster, wait_until
+from harness import PG_BIN, REPO, Cluster, end_orphans, wait_until
 
 
 def write_map(cluster, user):
@@ -107,7 +107,7 @@ LOSSES = {
 }
 
 
-def test_each_right_of_the_role_is_needed(site, runtime, with_role):
+def test_each_right_of_the_role_is_needed(site, with_role):
     """One after the other is taken away, and something is missed."""
     cluster = site.cluster()
     site.conninfo = with_role(cluster)
@@ -134,7 +134,7 @@ def test_each_right_of_the_role_is_needed(site, runtime, with_role):
             said = site.pgcairn("check", "--no-switch", status={0, 3}).stdout
             assert word not in said and ("archive_command hangs" in said or "files wait for archiving" in said)
     cluster.stop("immediate")
-    runtime.run(["pkill", "-x", "-f", "sleep 60"], status=None)
+    end_orphans("sleep 60")
 
 
 def test_a_primary_archives_and_is_backed_up_with_its_file(site, server_bin, with_role):
