@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "ops/postmaster.h"
+#include "ops/prefetch_window.h"
 #include "ops/spool_entry.h"
 
 #define WAIT_STEP_MS 1
@@ -27,6 +28,14 @@ tell_trouble(const struct prefetch *p, const struct postmaster *server, struct e
 	log_err(p->op->log, begins ? LOG_WARN : LOG_DEBUG, err);
 }
 
+uint64_t
+prefetch_room(const struct op *op, const struct spool *s)
+{
+	uint64_t n = op->config->restore_prefetch / s->segment_size;
+
+	return n > PREFETCH_MOST ? PREFETCH_MOST : n;
+}
+
 void
 prefetch_open(struct prefetch *p, const struct op *op, const struct fetch_options *o, const char *name)
 {
@@ -40,6 +49,8 @@ prefetch_open(struct prefetch *p, const struct op *op, const struct fetch_option
 	    !is_recovery(&server))
 		return;
 	rc = spool_find(&p->spool, op, o, &err);
+	if (rc == 0 && prefetch_room(op, &p->spool) == 0)
+		return;
 	if (rc == 0)
 		rc = spool_open(&p->spool, false, &err);
 	p->on = rc == 0 || rc == ERR_NOT_FOUND; /* not there yet */

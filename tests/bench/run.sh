@@ -3,6 +3,8 @@
 #
 #   sh tests/bench/run.sh race         against pgBackRest, on a cluster of 2 GB: about ten minutes, 16 GB in TMPDIR
 #   sh tests/bench/run.sh race small   shows in a minute that the race can be run; its figures say nothing
+#   sh tests/bench/run.sh replay       a recovery of 200 segments, beside cp and pgBackRest: about half an hour
+#   sh tests/bench/run.sh replay small shows in two minutes that it can be run
 #   sh tests/bench/run.sh primitives   what the single steps cost: about five minutes, 2 GB in TMPDIR
 #
 # Needs PostgreSQL's server programs (PG_BINDIR, else the newest below /usr/lib/postgresql), and the race pgbackrest and
@@ -14,7 +16,7 @@ export LC_ALL
 source_root=$(cd "$(dirname "$0")/../.." && pwd)
 
 usage() {
-	echo "usage: sh tests/bench/run.sh race [small] | primitives" >&2
+	echo "usage: sh tests/bench/run.sh race [small] | replay [small] | primitives" >&2
 	exit 2
 }
 
@@ -136,7 +138,7 @@ build() { # tests
 	fi
 }
 
-run_race() { # full|small
+run_contest() { # race|replay full|small
 	command -v pgbackrest >/dev/null || die "no pgbackrest; hint: sh examples/dependencies.sh bench"
 	build false
 	cc -O2 -o "$work/timer" "$source_root/tests/bench/timer.c"
@@ -148,10 +150,18 @@ run_race() { # full|small
 	echo "| PostgreSQL | $("$bindir/postgres" --version) |"
 	echo "| peer | $(pgbackrest version) |"
 	echo
-	PYTHONDONTWRITEBYTECODE=1 python3 "$source_root/tests/bench/race.py" "$1" "$work" "$bindir" "$work/bin" "$work/timer" || {
+	PYTHONDONTWRITEBYTECODE=1 python3 "$source_root/tests/bench/$1.py" "$2" "$work" "$bindir" "$work/bin" "$work/timer" || {
 		tail -n 20 "$work/race.log" >&2
-		die "the race was broken off"
+		die "the $1 was broken off"
 	}
+}
+
+run_race() {
+	run_contest race "$1"
+}
+
+run_replay() {
+	run_contest replay "$1"
 }
 
 run_primitives() {
@@ -175,8 +185,8 @@ run_primitives() {
 what=$1
 size=full
 case "$*" in
-race | primitives) ;;
-"race small") size=small ;;
+race | replay | primitives) ;;
+"race small" | "replay small") size=small ;;
 *) usage ;;
 esac
 # shellcheck disable=SC2012  # names without surprises
