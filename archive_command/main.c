@@ -4,6 +4,7 @@
  * PostgreSQL counts exits 1 to 125 as a failure and tries again; anything above, or a death by signal, restarts its archiver
  * and is counted nowhere. So no way leads out of here with more than 125, and signals end in an exit code.
  */
+#include "agent/client.h"
 #include "build-config.h"
 #include "cli/supervise.h"
 #include "cli/wal_command.h"
@@ -11,7 +12,8 @@
 #include "ops/stop.h"
 
 #define PROGRAM "pgcairn-wal-archive"
-#define OPEN_SHARE 8 /* of the time limit, for one repository to open */
+#define OPEN_SHARE 8  /* of the time limit, for one repository to open */
+#define AGENT_SHARE 2 /* for the agent to answer; the rest is for doing without it */
 
 enum { DONE = 0, FAILED = 1, USAGE = 2, CORRUPT = 3, REFUSED = 4, INTERRUPTED = 74, STOPPED = 75, TIMED_OUT = 124 };
 
@@ -48,6 +50,37 @@ exit_code(int kind)
 	}
 }
 
+/* Configuration first, in this process: where an agent answers nothing else is needed. */
+static int
+ask_agent(struct wal_command *c, bool *answered, bool *stopped, struct err *err)
+{
+	int rc = wal_command_load(c, err);
+
+	if (rc == 0) {
+		rc = stop_check(&c->op, NULL, err);
+		*stopped = rc == ERR_REFUSED;
+	}
+	if (rc == 0)
+		rc = agent_ask_archive(c->config, c->op.cluster->name, c->arguments[0], c->arguments[1],
+		    c->config->archive_timeout_ms / AGENT_SHARE, answered, err);
+	if (*answered && rc == ERR_REFUSED) /* stopped meanwhile? */
+		*stopped = stop_check(&c->op, NULL, NULL) == ERR_REFUSED;
+	if (rc == 0 && !*answered)
+		log_write(&c->log, LOG_DEBUG, "without the agent: %s", err->msg);
+	return rc;
+}
+
+static int
+do_it(struct wal_command *c, struct err *err)
+{
+	int rc = wal_command_start(c, c->config->archive_timeout_ms / OPEN_SHARE, err);
+
+	if (rc < 0)
+		return rc;
+	supervise_limit(c->config->archive_timeout_ms, TIMED_OUT);
+	return archive_file(&c->op, c->arguments[0], c->arguments[1], NULL, err);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -61,7 +94,7 @@ main(int argc, char **argv)
 	};
 	struct wal_command c;
 	struct err err = {0};
-	bool stopped = false;
+	bool stopped = false, answered = false;
 	int rc, code;
 
 	rc = wal_command_parse(&c, argc, argv, PROGRAM, false, &err);
@@ -69,22 +102,17 @@ main(int argc, char **argv)
 		(void)fputs(c.help ? help : PROGRAM " " PGCAIRN_VERSION "\n", stdout);
 		return fflush(stdout) == 0 ? DONE : FAILED;
 	}
-	supervise(&supervision);
+	supervise_signals(&supervision);
 	if (rc == 0)
-		rc = wal_command_open(&c, &err);
-	if (rc == 0) {
-		rc = stop_check(&c.op, NULL, &err);
-		stopped = rc == ERR_REFUSED;
-	}
-	if (rc == 0) {
-		c.op.open_limit_ms = c.config->archive_timeout_ms / OPEN_SHARE;
-		supervise_limit(c.config->archive_timeout_ms, TIMED_OUT);
-		rc = archive_file(&c.op, c.arguments[0], c.arguments[1], NULL, &err);
+		rc = ask_agent(&c, &answered, &stopped, &err);
+	if (rc == 0 && !answered) {
+		supervise();
+		rc = do_it(&c, &err);
 	}
 	if (rc < 0)
 		log_err(&c.log, LOG_ERROR, &err);
 	code = stopped ? STOPPED : exit_code(rc);
-	if (c.op.open_limit_ms > 0)
+	if (c.op.guards != NULL)
 		supervise_done(code);
 	wal_command_close(&c);
 	return code;

@@ -12,7 +12,7 @@ set -eu
 build='gcc libc6-dev meson ninja-build pkgconf libpq-dev liblz4-dev libzstd-dev libsodium-dev
 	libinih-dev libjansson-dev libxxhash-dev'
 run='postgresql-15 util-linux'
-test='libcmocka-dev libfuse3-dev fuse3 python3 python3-pytest python3-pytest-xdist python3-psycopg2 clang-format shellcheck strace faketime
+test='libcmocka-dev libfuse3-dev fuse3 systemd python3 python3-pytest python3-pytest-xdist python3-psycopg2 clang-format shellcheck strace faketime
 	python3-nacl python3-lz4 python3-zstandard python3-crc32c'
 fuzz='clang libclang-rt-dev'
 bench='pgbackrest python3'

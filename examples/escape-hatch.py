@@ -126,14 +126,15 @@ WORD = "[A-Za-z0-9_][A-Za-z0-9._-]{0,62}"
 WAL_FILE = r"(?P<tli>[0-9A-F]{8})(?P<high>[0-9A-F]{8})(?P<low>[0-9A-F]{8})"
 WAL_PLACE = "wal/(?P<system>[1-9][0-9]{0,19})/(?P<tli>[0-9A-F]{8})/(?P<high>[0-9A-F]{8})/(?P=tli)(?P=high)(?P<low>[0-9A-F]{8})"
 GAP = rf"gaps/[1-9][0-9]{{0,19}}/[0-9A-F]{{24}}(\.partial|\.[0-9A-F]{{8}}\.backup)?/[0-9a-f]{{32}}"
-SEGMENT, PARTIAL, BACKUP_HISTORY, HISTORY, PACK, MANIFEST, EPOCH_KEY, RECORD, QUARANTINE = range(1, 10)
+SEGMENT, PARTIAL, BACKUP_HISTORY, HISTORY, PACK, MANIFEST, EPOCH_KEY, RECORD, QUARANTINE, WAL_INDEX = range(1, 11)
 WAL_KINDS = (SEGMENT, PARTIAL, BACKUP_HISTORY, HISTORY)
 KINDS = [(kind, re.compile(form)) for kind, form in (
     (SEGMENT, WAL_PLACE), (PARTIAL, WAL_PLACE + r"\.partial"), (BACKUP_HISTORY, WAL_PLACE + r"\.[0-9A-F]{8}\.backup"),
     (HISTORY, r"wal/(?P<system>[1-9][0-9]{0,19})/(?P<tli>[0-9A-F]{8})\.history"),
     (PACK, f"backup/{WORD}/pack-[0-9]{{6}}"), (MANIFEST, f"backup/{WORD}/manifest-[0-9]{{4}}"),
     (EPOCH_KEY, "keys/[0-9a-f]{32}/[0-9]{4}"), (RECORD, "(signers|lineage|recipients)/[0-9]{4}"),
-    (RECORD, GAP + "/record"), (QUARANTINE, GAP + "/bytes"))]
+    (RECORD, GAP + "/record"), (QUARANTINE, GAP + "/bytes"),
+    (WAL_INDEX, r"index/[0-9a-f]{32}/[1-9][0-9]{0,19}/(?P<tli>[0-9A-F]{8})/(?P=tli)[0-9A-F]{16}\.[0-9]{4}"))]
 
 
 def kind_of(name):
@@ -270,7 +271,7 @@ class Object:
         need(self.kind == kind_of(self.name)[0], f"it is of kind {self.kind}, which this name has not")
         need((sealed_key != 0) == (self.cipher != 0), "the header is damaged: cipher without key, or key without cipher")
         need(self.cipher or self.key_id == bytes(16), "the header is damaged: a key id without cipher")
-        need(not (self.cipher and self.kind in (HISTORY, EPOCH_KEY, RECORD)), "objects of this kind are never encrypted")
+        need(not (self.cipher and self.kind in (HISTORY, EPOCH_KEY, RECORD, WAL_INDEX)), "objects of this kind are never encrypted")
         need(not (self.frames and self.kind in (EPOCH_KEY, RECORD)), "objects of this kind have no frames")
         need(not (self.sealed_part and self.kind in (PACK, EPOCH_KEY, RECORD)), "objects of this kind have no sealed part")
         self.sealed_key = self.header[64 + name:]
@@ -442,7 +443,7 @@ class Cluster:
         with about(obj.place):
             need(obj.cluster_id == self.id, "it is of another cluster")
             need(obj.signer in self.signers, f"signed by {obj.signer.hex()}, who is not enrolled")
-            need(obj.cipher or not self.encrypted or obj.kind in (HISTORY, EPOCH_KEY, RECORD),
+            need(obj.cipher or not self.encrypted or obj.kind in (HISTORY, EPOCH_KEY, RECORD, WAL_INDEX),
                  "not encrypted, although the recipients record demands it")
             check = {EPOCH_KEY: check_key, MANIFEST: self.check_manifest, PACK: check_pack, QUARANTINE: check_content}
             if obj.kind in WAL_KINDS:

@@ -181,7 +181,7 @@ static int
 fetch(struct wal_command *c, struct fetch_options *o, struct err *err)
 {
 	struct deadline patience = deadline_in_ms(c->config->restore_timeout_ms / 2);
-	int rc = wal_command_start_workers(c, err);
+	int rc = wal_command_start(c, c->config->restore_timeout_ms / OPEN_SHARE, err);
 
 	if (rc < 0)
 		return rc;
@@ -249,12 +249,14 @@ main(int argc, char **argv)
 	}
 	if (rc == 0 && c.prefetch)
 		return prefetcher_main(&c);
-	supervise(&supervision);
+	supervise_signals(&supervision);
+	supervise();
 	(void)signal(SIGPIPE, SIG_IGN); /* a prefetcher that has just ended is no reason to end */
 	if (rc == 0)
 		rc = wal_command_load(&c, &err);
+	if (rc == 0)
+		rc = keys_init(&err);
 	if (rc == 0) {
-		c.op.open_limit_ms = c.config->restore_timeout_ms / OPEN_SHARE;
 		supervise_limit(c.config->restore_timeout_ms, may_pass(&c, ERR_RETRY) ? PROVEN_MISSING : TIMED_OUT);
 		rc = answer(&c, &err);
 	}
@@ -262,7 +264,7 @@ main(int argc, char **argv)
 		log_write(&c.log, LOG_INFO, "%s", err.msg);
 	else if (rc < 0)
 		log_err(&c.log, LOG_ERROR, &err);
-	if (c.op.open_limit_ms > 0)
+	if (c.op.guards != NULL)
 		supervise_done(exit_code(rc));
 	wal_command_close(&c);
 	return exit_code(rc);

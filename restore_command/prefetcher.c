@@ -106,7 +106,7 @@ prefetcher_main(struct wal_command *c)
 {
 	struct err unseen;
 
-	if (wal_command_load(c, &unseen) == 0) {
+	if (wal_command_load(c, &unseen) == 0 && keys_init(&unseen) == 0) {
 		const struct fetch_options o = fetch_options_of(c);
 
 		prefetch_run(&c->op, &o, c->arguments[0]);

@@ -15,6 +15,7 @@ struct given {
 
 struct cli_invocation {
 	const struct cli_program *program;
+	char *const *vector;
 	const struct cli_verb *verb;
 	void *context;
 	struct given *given; /* room for one each word of the vector */
@@ -295,6 +296,7 @@ cli_parse(struct cli_invocation **out, const struct cli_program *program, int ar
 		err = &unwanted;
 	if (inv != NULL) {
 		inv->program = program;
+		inv->vector = argv;
 		inv->given = calloc(w.left + 1, sizeof(*inv->given));
 		inv->arguments = calloc(w.left + 1, sizeof(*inv->arguments));
 	}
@@ -318,6 +320,12 @@ cli_free(struct cli_invocation *inv)
 	free(inv->given);
 	free(inv->arguments);
 	free(inv);
+}
+
+char *const *
+cli_vector(const struct cli_invocation *inv)
+{
+	return inv->vector;
 }
 
 const struct cli_program *

@@ -46,6 +46,7 @@ struct cli_verb {
 	const struct cli_option *options; /* ends with a row without a name; NULL: none */
 	const char *arguments;            /* as --help shows them: "SEGMENT [REASON]"; NULL: none */
 	size_t min_arguments, max_arguments;
+	bool resident; /* works for every cluster and starts its threads itself: it gets neither cluster nor pool */
 	cli_handler *run;
 };
 
@@ -72,6 +73,9 @@ scope_cli(struct cli_invocation **inv)
 	cli_free(*inv);
 }
 #define CLI_AUTO SCOPE(scope_cli)
+
+/* The vector that was parsed, argv[0] included: for who executes itself again. */
+char *const *cli_vector(const struct cli_invocation *inv);
 
 const struct cli_program *cli_program_of(const struct cli_invocation *inv);
 const struct cli_verb *cli_verb_of(const struct cli_invocation *inv); /* NULL: none was given */

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "cli/output.h"
+#include "ops/survey.h"
 
 void
 report_text(json_t *o, const char *member, const char *text)
@@ -63,4 +64,19 @@ report_err(const struct err *err)
 	if (err->hint[0] != '\0')
 		report_text(o, "hint", err->hint);
 	return o;
+}
+
+void
+report_survey(json_t *o, const struct survey *s)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < s->n_silent; i++) {
+		json_t *one = json_object();
+
+		report_text(one, "repository", s->silent[i].repository);
+		json_object_set_new(one, "error", report_err(&s->silent[i].err));
+		json_array_append_new(list, one);
+	}
+	json_object_set_new(o, "silent", list);
 }

@@ -21,4 +21,9 @@ void report_decision(json_t *o, const struct decision *d);
 /* {"kind", "message", "hint"} */
 json_t *report_err(const struct err *err);
 
+struct survey;
+
+/* The member silent: [{"repository", "error"}], empty when all answered. */
+void report_survey(json_t *o, const struct survey *s);
+
 #endif

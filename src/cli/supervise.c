@@ -147,12 +147,8 @@ wait_for_worker(const int ends[2])
 }
 
 void
-supervise(const struct supervision *s)
+supervise_signals(const struct supervision *s)
 {
-	pid_t parent = getpid(), child;
-	sigset_t all, old;
-	int ends[2];
-
 	self.s = *s;
 	self.child = 0;
 	self.limits = -1;
@@ -160,6 +156,15 @@ supervise(const struct supervision *s)
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
 		(void)signal(signals[i], on_signal);
 	set_alarm(START_LIMIT_MS);
+}
+
+void
+supervise(void)
+{
+	pid_t parent = getpid(), child;
+	sigset_t all, old;
+	int ends[2];
+
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return;
 	(void)fflush(NULL);

@@ -22,11 +22,14 @@ struct supervision {
 	bool dies_of_term;              /* on SIGTERM, and when its parent is gone; else that is an interruption like others */
 };
 
+/* From here on signals, and a minute's time, end in an exit code. All pointers must stay valid. */
+void supervise_signals(const struct supervision *s);
+
 /*
- * Returns in the process that is to do the work, before it has threads. All pointers must stay valid. Where there can be no
- * second process the only one goes on, and keeps the limit as well as it can.
+ * Returns in the process that is to do the work, before it has threads. Where there can be no second process the only one goes
+ * on, and keeps the limit as well as it can.
  */
-void supervise(const struct supervision *s);
+void supervise(void);
 
 /* From here the work may take this long, and ends with this exit code behind it; up to the first call, a minute. */
 void supervise_limit(int64_t limit_ms, int timed_out);

@@ -1,19 +1,54 @@
 #include <inttypes.h>
 
 #include "cli/exit_code.h"
+#include "cli/nagios.h"
 #include "cli/output.h"
 #include "cli/report.h"
 #include "cli/verbs.h"
-#include "ops/check.h"
-
-enum nagios { NAGIOS_OK = 0, NAGIOS_WARNING = 1, NAGIOS_CRITICAL = 2, NAGIOS_UNKNOWN = 3 };
+#include "ops/identity_copy.h"
 
 static const struct cli_option options[] = {
     {.name = "timeout", .type = CLI_DURATION, .doc = "how long a closed segment may take to arrive (default: 60s)"},
     {.name = "no-switch", .type = CLI_FLAG, .doc = "do not close a segment; archiving is then judged by its age"},
+    {.name = "identity-copy",
+	.type = CLI_STRING,
+	.value_name = "FILE",
+	.doc = "prove that this copy of the identity opens the backups, and nothing else"},
     {.name = "nagios", .type = CLI_FLAG, .doc = "one line and exit codes as Nagios wants them"},
     {.name = NULL},
 };
+
+static json_t *
+lags_json(const struct check_result *r)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < r->n_lags; i++) {
+		json_t *one = json_object();
+
+		report_text(one, "repository", r->lags[i].repository);
+		report_number(one, "segments", r->lags[i].segments);
+		report_number(one, "bytes", r->lags[i].bytes);
+		if (r->lags[i].seconds >= 0)
+			report_number(one, "seconds", (uint64_t)r->lags[i].seconds);
+		json_array_append_new(list, one);
+	}
+	return list;
+}
+
+static json_t *
+pg_wal_json(const struct check_result *r)
+{
+	json_t *o = json_object();
+
+	report_number(o, "free", r->pg_wal_free);
+	report_number(o, "total", r->pg_wal_total);
+	if (r->pg_wal_rate >= 0)
+		json_object_set_new(o, "bytes_per_second", json_real(r->pg_wal_rate));
+	if (r->pg_wal_full_s >= 0 && r->pg_wal_full_s < INT64_MAX)
+		report_number(o, "full_in_seconds", (uint64_t)r->pg_wal_full_s);
+	return o;
+}
 
 static json_t *
 report(const struct op *op, const struct check_result *r)
@@ -46,6 +81,9 @@ report(const struct op *op, const struct check_result *r)
 		report_text(o, "proved_segment", r->proved);
 		json_object_set_new(o, "proved_seconds", json_real((double)r->proved_ms / 1000));
 	}
+	json_object_set_new(o, "lag", lags_json(r));
+	if (r->pg_wal_total > 0)
+		json_object_set_new(o, "pg_wal", pg_wal_json(r));
 	return o;
 }
 
@@ -65,48 +103,38 @@ print_text(const struct check_result *r, struct err *err)
 	return rc < 0 ? rc : output_text(&b, err);
 }
 
-/* Up to the bar is read by people, behind it by programs: no bar and no line end may come from a message. */
 static int
-print_nagios(const struct op *op, const struct check_result *r, struct err *err)
+run_copy(const struct cli_invocation *inv, const char *path, struct err *err)
 {
-	static const char *const words[] = {"OK", "OK", "WARNING", "CRITICAL"};
-	BUF_AUTO struct buf b = {0};
-	size_t told = 0;
-	int rc = buf_printf(&b, err, "%s - pgcairn %s:", words[r->worst], op->cluster->name);
+	struct identity_copy_result r;
+	int rc = identity_copy_prove(cli_context(inv), path, &r, err);
 
-	for (size_t i = 0; rc == 0 && i < r->n; i++) {
-		const struct check_finding *f = &r->list[i];
+	if (rc < 0)
+		return rc;
+	if (cli_flag(inv, "json")) {
+		JSON_AUTO json_t *o = json_object();
 
-		if (f->severity > CHECK_NOTE && f->severity == r->worst)
-			rc = buf_printf(&b, err, "%s %s%s%s: %s", told++ > 0 ? ";" : "", f->check,
-			    f->repository[0] != '\0' ? " " : "", f->repository, f->what);
+		report_text(o, "recipient", r.recipient);
+		report_number(o, "repositories", r.repositories);
+		report_number(o, "backups_opened", r.backups);
+		return output_json(o, err);
 	}
-	if (rc == 0 && told == 0)
-		rc = buf_printf(&b, err, " %zu checks are fine", r->count[CHECK_OK]);
-	for (size_t i = 0; i < b.len; i++)
-		if (b.data[i] == '|' || b.data[i] == '\n')
-			b.data[i] = ' ';
-	if (rc == 0)
-		rc = buf_printf(&b, err, " |");
-	if (rc == 0 && r->backup_age_s >= 0)
-		rc = buf_printf(&b, err, " backup_age=%" PRId64 "s;%" PRId64 ";%" PRId64, r->backup_age_s,
-		    op->config->backup_max_age_ms / 1000, 2 * op->config->backup_max_age_ms / 1000);
-	if (rc == 0 && r->ready >= 0)
-		rc = buf_printf(&b, err, " ready=%" PRId64 " oldest_ready=%" PRId64 "s;;%" PRId64, r->ready, r->oldest_ready_s,
-		    op->config->archive_max_age_ms / 1000);
-	if (rc == 0 && r->proved[0] != '\0')
-		rc = buf_printf(&b, err, " archived_in=%.3fs", (double)r->proved_ms / 1000);
-	if (rc == 0)
-		rc = buf_printf(&b, err, "\n");
+	BUF_AUTO struct buf b = {0};
+
+	rc = buf_printf(&b, err,
+	    "proved: this copy is the private half of %s\n"
+	    "it opens the newest backup in %zu of %zu repositories%s\n",
+	    r.recipient, r.backups, r.repositories, r.backups < r.repositories ? "; the others have none yet" : "");
 	return rc < 0 ? rc : output_text(&b, err);
 }
 
 static int
-nagios_code(int rc, enum check_severity worst)
+fail(const struct op *op, bool nagios, const struct err *err)
 {
-	if (rc < 0)
-		return NAGIOS_UNKNOWN;
-	return worst == CHECK_CRITICAL ? NAGIOS_CRITICAL : worst == CHECK_WARNING ? NAGIOS_WARNING : NAGIOS_OK;
+	if (nagios)
+		return (int)nagios_unknown(err);
+	log_err(op->log, LOG_ERROR, err);
+	return exit_code_of(err->kind);
 }
 
 static int
@@ -117,35 +145,38 @@ run(struct cli_invocation *inv)
 	    .timeout_ms = cli_duration_ms(inv, "timeout", 0),
 	    .no_switch = cli_flag(inv, "no-switch"),
 	};
+	const char *copy = cli_value(inv, "identity-copy");
+	bool nagios = cli_flag(inv, "nagios");
 	struct check_result r = {0};
 	struct err err = {0};
-	int rc = check_run(op, &o, &r, &err);
-	bool nagios = cli_flag(inv, "nagios");
+	int rc = copy != NULL ? run_copy(inv, copy, &err) : check_run(op, &o, &r, &err), code;
 
-	if (rc == 0 && nagios) {
-		rc = print_nagios(op, &r, &err);
-	} else if (rc == 0 && cli_flag(inv, "json")) {
+	if (rc < 0)
+		return fail(op, nagios, &err);
+	if (copy != NULL)
+		return EXIT_DONE;
+	code = r.worst > CHECK_NOTE ? EXIT_FOUND : EXIT_DONE;
+	if (nagios) {
+		code = (int)nagios_report(op, &r);
+	} else if (cli_flag(inv, "json")) {
 		JSON_AUTO json_t *j = report(op, &r);
 
 		rc = output_json(j, &err);
-	} else if (rc == 0) {
+	} else {
 		rc = print_text(&r, &err);
 	}
-	if (rc < 0)
-		log_err(op->log, LOG_ERROR, &err);
-	rc = nagios ? nagios_code(rc, r.worst) : rc < 0 ? exit_code_of(rc) : r.worst > CHECK_NOTE ? EXIT_FOUND : EXIT_DONE;
 	check_result_free(&r);
-	return rc;
+	return rc < 0 ? fail(op, nagios, &err) : code;
 }
 
 const struct cli_verb verb_check = {
     .name = "check",
     .summary = "is it well: one line a finding, with its remedy",
     .details =
-	"Looks at repositories, keys, backups, space and the server, closes a WAL segment and waits until it has arrived. Exit "
-	"codes: 0 all is fine, notes do not count; 1 it could not do its work; 2 configuration; 3 a warning or worse. With "
-	"--nagios "
-	"0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.",
+	"Looks at repositories, keys, backups, space and the server, closes a WAL segment and waits until it has arrived. "
+	"docs/operations.md explains every finding. Exit codes: 0 all is fine, notes do not count; 1 it could not do its work; "
+	"2 configuration; 3 a warning or worse. With --nagios 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN. With --identity-copy "
+	"it only proves that FILE opens the backups, and remembers that it did.",
     .options = options,
     .run = run,
 };

@@ -83,6 +83,7 @@ print_json(const struct conflict_views *v, bool with_sides, struct err *err)
 	for (size_t i = 0; i < v->n; i++)
 		json_array_append_new(list, view_json(&v->list[i], with_sides));
 	json_object_set_new(o, "conflicts", list);
+	report_survey(o, &v->survey);
 	return output_json(o, err);
 }
 
@@ -111,7 +112,9 @@ print_list(const struct conflict_views *v, struct err *err)
 			rc = table_cell(t, err, "%s%s", c->released ? "released, " : c->resolved ? "first kept " : "", why);
 	}
 	if (rc == 0)
-		rc = v->n == 0 ? buf_printf(&b, err, "no conflict\n") : table_print(t, &b, err);
+		rc = v->n == 0 ? buf_printf(&b, err, "no conflict%s\n",
+				     v->survey.n_silent > 0 ? " in the repositories that answer" : "")
+			       : table_print(t, &b, err);
 	return rc < 0 ? rc : output_text(&b, err);
 }
 
@@ -164,6 +167,18 @@ print_show(const struct conflict_views *v, struct err *err)
 	return rc < 0 ? rc : output_text(&b, err);
 }
 
+/* EXIT_FOUND when not every repository answered: what is only there was not looked at, nor decided there. */
+static int
+finish(const struct cli_invocation *inv, struct conflict_views *v, int rc)
+{
+	if (rc == 0 && v->survey.n_silent > 0) {
+		survey_tell(&v->survey, cli_context(inv));
+		rc = EXIT_FOUND;
+	}
+	conflict_views_free(v);
+	return rc;
+}
+
 static int
 run_list(const struct cli_invocation *inv, struct err *err)
 {
@@ -172,8 +187,7 @@ run_list(const struct cli_invocation *inv, struct err *err)
 
 	if (rc == 0)
 		rc = cli_flag(inv, "json") ? print_json(&v, false, err) : print_list(&v, err);
-	conflict_views_free(&v);
-	return rc;
+	return finish(inv, &v, rc);
 }
 
 static int
@@ -188,8 +202,7 @@ run_show(const struct cli_invocation *inv, const char *object, struct err *err)
 	rc = conflict_show(cli_context(inv), object, &v, err);
 	if (rc == 0)
 		rc = cli_flag(inv, "json") ? print_json(&v, true, err) : print_show(&v, err);
-	conflict_views_free(&v);
-	return rc;
+	return finish(inv, &v, rc);
 }
 
 static int
@@ -214,8 +227,7 @@ run_resolve(const struct cli_invocation *inv, const char *object, struct err *er
 	rc = conflict_resolve(cli_context(inv), &c, &v, err);
 	if (rc == 0)
 		rc = cli_flag(inv, "json") ? print_json(&v, true, err) : print_show(&v, err);
-	conflict_views_free(&v);
-	return rc;
+	return finish(inv, &v, rc);
 }
 
 static int
@@ -239,7 +251,7 @@ run(struct cli_invocation *inv)
 	}
 	if (rc < 0)
 		log_err(op->log, LOG_ERROR, &err);
-	return exit_code_of(rc);
+	return rc > 0 ? rc : exit_code_of(rc);
 }
 
 const struct cli_verb verb_conflict = {
@@ -250,7 +262,8 @@ const struct cli_verb verb_conflict = {
 	"archive on. show compares the two; with the identity on this host it says where they part. resolve --keep first "
 	"writes the decision down: info and check fall silent; the losing server still has to be made anew, unless --release "
 	"lets it go on. --keep other is refused, since nothing is ever overwritten, and says what to do instead. OBJECT is a "
-	"name as list prints it, or the file's alone. Exit codes: 0 done; 1 failed; 2 usage; 4 refused.",
+	"name as list prints it, or the file's alone. Exit codes: 0 done; 1 failed; 2 usage; 3 a repository is silent, the "
+	"others were asked; 4 refused.",
     .options = options,
     .arguments = "list | show OBJECT | resolve OBJECT",
     .min_arguments = 1,

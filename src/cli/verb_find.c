@@ -59,7 +59,6 @@ names_json(const struct plan *p, uint32_t mask)
 static json_t *
 report(const struct plan_options *o, const struct plan *p)
 {
-	const struct wal_link *stop = &p->chain->links[p->stop.link];
 	json_t *j = json_object();
 	char text[128];
 
@@ -70,7 +69,7 @@ report(const struct plan_options *o, const struct plan *p)
 	report_number(j, "path", p->path.timeline);
 	report_number(j, "timeline", p->stop.timeline);
 	report_plan(j, p);
-	json_object_set_new(j, "last_segment_in", names_json(p, stop->mask));
+	json_object_set_new(j, "last_segment_in", names_json(p, wal_chain_mask(p->chain, p->stop.link)));
 	return j;
 }
 
@@ -105,7 +104,7 @@ print_text(const struct plan_options *o, const struct plan *p, struct err *err)
 	if (rc == 0)
 		rc = buf_printf(&b, err, "its segment is of timeline %" PRIu32 " and in ", p->stop.timeline);
 	if (rc == 0)
-		rc = print_names(&b, p, p->chain->links[p->stop.link].mask, err);
+		rc = print_names(&b, p, wal_chain_mask(p->chain, p->stop.link), err);
 	return rc < 0 ? rc : output_text(&b, err);
 }
 

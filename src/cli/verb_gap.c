@@ -47,6 +47,7 @@ print_list(const struct cli_invocation *inv, const struct gap_rows *rows, struct
 	int rc = table_new(&t, columns, ARRAY_LEN(columns), err);
 
 	json_object_set_new(o, "gaps", list);
+	report_survey(o, &rows->survey);
 	for (size_t i = 0; rc == 0 && i < rows->n; i++) {
 		const struct gap_row *row = &rows->list[i];
 		json_t *one = gap_json(&row->record);
@@ -68,7 +69,9 @@ print_list(const struct cli_invocation *inv, const struct gap_rows *rows, struct
 	if (rc == 0 && cli_flag(inv, "json"))
 		return output_json(o, err);
 	if (rc == 0)
-		rc = rows->n == 0 ? buf_printf(&b, err, "nothing was given up\n") : table_print(t, &b, err);
+		rc = rows->n == 0 ? buf_printf(&b, err, "nothing was given up%s\n",
+					rows->survey.n_silent > 0 ? " in the repositories that answer" : "")
+				  : table_print(t, &b, err);
 	return rc < 0 ? rc : output_text(&b, err);
 }
 
@@ -106,6 +109,7 @@ print_record(const struct cli_invocation *inv, const struct gap_result *r, struc
 	return rc < 0 ? rc : output_text(&b, err);
 }
 
+/* EXIT_FOUND when not every repository answered. */
 static int
 run_list(struct cli_invocation *inv, struct err *err)
 {
@@ -114,6 +118,10 @@ run_list(struct cli_invocation *inv, struct err *err)
 
 	if (rc == 0)
 		rc = print_list(inv, &rows, err);
+	if (rc == 0 && rows.survey.n_silent > 0) {
+		survey_tell(&rows.survey, cli_context(inv));
+		rc = EXIT_FOUND;
+	}
 	gap_rows_free(&rows);
 	return rc;
 }
@@ -152,7 +160,7 @@ run(struct cli_invocation *inv)
 	}
 	if (rc < 0)
 		log_err(op->log, LOG_ERROR, &err);
-	return exit_code_of(rc);
+	return rc > 0 ? rc : exit_code_of(rc);
 }
 
 const struct cli_verb verb_gap = {
@@ -162,7 +170,7 @@ const struct cli_verb verb_gap = {
 	"record keeps the bytes of a segment that archiving refuses in quarantine, with who gave it up and why, and lets "
 	"archiving go on; no moment behind it can be restored until the next base backup. SEGMENT is a path or a name in "
 	"pg_wal. A good copy that is archived later closes the gap. list shows what was given up. Exit codes: 0 done; "
-	"1 failed; 2 usage; 4 refused: the file is fine, or not this server's.",
+	"1 failed; 2 usage; 3 list: a repository is silent; 4 refused: the file is fine, or not this server's.",
     .options = options,
     .arguments = "list | record SEGMENT",
     .min_arguments = 1,

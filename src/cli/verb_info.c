@@ -7,6 +7,7 @@
 #include "cli/report.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
+#include "cli/watch.h"
 #include "ops/info.h"
 
 static json_t *
@@ -204,6 +205,11 @@ archiving_json(const struct info *info)
 {
 	json_t *o = json_object();
 
+	if (info->stop_unknown.kind != 0) {
+		json_object_set_new(o, "stopped", json_null());
+		json_object_set_new(o, "error", report_err(&info->stop_unknown));
+		return o;
+	}
 	json_object_set_new(o, "stopped", json_boolean(info->stopped));
 	if (info->stopped)
 		report_decision(o, &info->stop);
@@ -386,10 +392,23 @@ print_text(const struct op *op, const struct info *info, struct err *err)
 		decision_describe(&info->stop, text);
 		rc = buf_printf(&b, err, "archiving from this host is STOPPED %s\n", text);
 	}
-
+	if (rc == 0 && info->stop_unknown.kind != 0)
+		rc = buf_printf(
+		    &b, err, "whether archiving from this host is stopped is NOT KNOWN: %s\n", info->stop_unknown.msg);
 	for (size_t i = 0; rc == 0 && i < info->n; i++)
 		rc = print_repository(&b, &info->repositories[i], err);
 	return rc < 0 ? rc : output_text(&b, err);
+}
+
+static int
+watch(const struct cli_invocation *inv, const struct op *op)
+{
+	struct err err = {0};
+	int rc = watch_run(inv, &err);
+
+	if (rc < 0)
+		log_err(op->log, LOG_ERROR, &err);
+	return exit_code_of(rc);
 }
 
 static int
@@ -398,7 +417,11 @@ run(struct cli_invocation *inv)
 	const struct op *op = cli_context(inv);
 	INFO_AUTO struct info info = {0};
 	struct err err = {0};
-	int rc = info_collect(op, &info, &err);
+	int rc;
+
+	if (cli_flag(inv, "watch"))
+		return watch(inv, op);
+	rc = info_collect(op, &info, &err);
 
 	if (rc == 0 && cli_flag(inv, "json")) {
 		JSON_AUTO json_t *j = report(op, &info);
@@ -417,12 +440,19 @@ run(struct cli_invocation *inv)
 	return info.opened > 0 ? EXIT_DONE : EXIT_FAILED;
 }
 
+static const struct cli_option options[] = {
+    {.name = "watch", .type = CLI_FLAG, .doc = "show how WAL flows and each repository's lag, again and again"},
+    {.name = "interval", .type = CLI_DURATION, .doc = "with --watch: the pause between two looks (2s)"},
+    {.name = "count", .type = CLI_INT, .lo = 1, .doc = "with --watch: end after so many looks"},
+    {.name = NULL},
+};
+
 const struct cli_verb verb_info = {
     .name = "info",
     .summary = "what is there: backups, restorable windows, gaps, conflicts",
     .details = "Looks at every repository alone and needs no key. A repository that does not open does not hide the others. "
 	       "Exit codes: 0 "
 	       "at least one was read; 1 none was; 2 configuration.",
-    .options = NULL,
+    .options = options,
     .run = run,
 };

@@ -94,10 +94,8 @@ wal_command_parse(struct wal_command *c, int argc, char **argv, const char *prog
 int
 wal_command_load(struct wal_command *c, struct err *err)
 {
-	int rc = keys_init(err);
+	int rc = config_load(&c->config, c->config_path != NULL ? c->config_path : config_default_path(), err);
 
-	if (rc == 0)
-		rc = config_load(&c->config, c->config_path != NULL ? c->config_path : config_default_path(), err);
 	if (rc == 0)
 		rc = config_cluster(c->config, c->cluster_name, &c->op.cluster, err);
 	if (rc < 0)
@@ -109,30 +107,27 @@ wal_command_load(struct wal_command *c, struct err *err)
 }
 
 int
-wal_command_start_workers(struct wal_command *c, struct err *err)
+wal_command_start(struct wal_command *c, int64_t limit_ms, struct err *err)
 {
-	int threads = config_threads(c->config), rc = 0;
+	const struct guard_options limits = {.limit_ms = limit_ms};
+	int threads = config_threads(c->config), rc = keys_init(err);
 
 	if (threads > THREADS_MAX)
 		threads = THREADS_MAX;
-	if (threads > 1) {
+	if (rc == 0 && threads > 1) {
 		rc = worker_pool_new(&c->pool, threads, err);
 		c->op.pool = c->pool;
 	}
+	if (rc == 0)
+		rc = guards_new(&c->op.guards, c->config, &limits, err);
+	c->op.guards_open_only = true;
 	return rc;
-}
-
-int
-wal_command_open(struct wal_command *c, struct err *err)
-{
-	int rc = wal_command_load(c, err);
-
-	return rc < 0 ? rc : wal_command_start_workers(c, err);
 }
 
 void
 wal_command_close(struct wal_command *c)
 {
 	worker_pool_free(c->pool);
+	guards_free(c->op.guards);
 	config_free(c->config);
 }

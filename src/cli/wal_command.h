@@ -21,16 +21,15 @@ struct wal_command {
 	struct log log;
 	struct config *config;
 	struct worker_pool *pool;
-	struct op op; /* complete after wal_command_open; without pool after wal_command_load */
+	struct op op; /* complete after wal_command_start */
 };
 
 /* fetching: also accept --repository, --without-repository, --session. ERR_CONFIG for anything wrong. */
 int wal_command_parse(struct wal_command *c, int argc, char **argv, const char *program, bool fetching, struct err *err);
 
-/* The configuration; then the workers, which what is answered without them does not need; or both. */
+/* Load the configuration; then start what the work needs: to open a repository may take limit_ms. */
 int wal_command_load(struct wal_command *c, struct err *err);
-int wal_command_start_workers(struct wal_command *c, struct err *err);
-int wal_command_open(struct wal_command *c, struct err *err);
+int wal_command_start(struct wal_command *c, int64_t limit_ms, struct err *err);
 void wal_command_close(struct wal_command *c);
 
 #endif

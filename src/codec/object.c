@@ -21,7 +21,7 @@ const char *
 object_kind_name(uint8_t kind)
 {
 	static const char *const names[] = {"?", "wal", "wal-partial", "backup-history", "timeline-history", "pack", "manifest",
-	    "epoch-key", "record", "quarantine"};
+	    "epoch-key", "record", "quarantine", "wal-index"};
 
 	return kind < ARRAY_LEN(names) ? names[kind] : names[0];
 }

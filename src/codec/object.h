@@ -55,6 +55,7 @@ enum object_kind {
 	OBJECT_EPOCH_KEY = 7,  /* the private half of an epoch key, sealed to the recipients */
 	OBJECT_RECORD = 8,     /* lineage, recipients, signers, ... */
 	OBJECT_QUARANTINE = 9, /* a file of WAL that was given up, kept as it was found */
+	OBJECT_WAL_INDEX = 10, /* what a row of segments says of itself */
 };
 
 enum object_codec { OBJECT_CODEC_NONE = 0, OBJECT_CODEC_LZ4 = 1, OBJECT_CODEC_ZSTD = 2 };

@@ -118,11 +118,12 @@ need_digest(struct object_writer *w, const struct slot *s)
 	pthread_mutex_unlock(&w->lock);
 }
 
-/* One is being filled, one is on each thread, and as many more as a digest is made of. */
+/* One is being filled, one is on each thread, and as many more as a digest is made of. Without threads the filled one is sealed
+ * on the spot. */
 int
 object_slots_new(struct object_slots **out, const struct worker_pool *pool, struct err *err)
 {
-	size_t n = pool != NULL ? (size_t)worker_pool_threads(pool) + 1 + OBJECT_HASH_LANES : 1;
+	size_t n = pool != NULL ? (size_t)worker_pool_threads(pool) + 1 + OBJECT_HASH_LANES : OBJECT_HASH_LANES;
 	struct object_slots *all = calloc(1, sizeof(*all) + n * sizeof(all->list[0]));
 
 	if (all == NULL)

@@ -1,7 +1,7 @@
 /*
  * Writes one object into a sink: plain bytes in, stored form out. Frames are sealed on the pool's threads, several at once, and
- * leave in order. Memory: (threads + 5) slots of about 2 MiB, and what zstd needs in each. Nothing is visible before finish,
- * which finishes the sink.
+ * leave in order. Memory: (threads + 5) slots of about 2 MiB, 4 without a pool, and what zstd needs in each. Nothing is visible
+ * before finish, which finishes the sink.
  */
 #ifndef PGCAIRN_CODEC_OBJECT_WRITER_H
 #define PGCAIRN_CODEC_OBJECT_WRITER_H

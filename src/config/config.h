@@ -76,8 +76,15 @@ struct config {
 	enum config_promote promote_without_archive;
 	int64_t backup_max_age_ms;
 	int64_t archive_max_age_ms;
+	int64_t stuck_after_ms;
+	int64_t lag_max_age_ms;
+	int64_t pg_wal_full_in_ms;
+	uint64_t space_warning, space_critical; /* per cent */
+	int64_t identity_copy_within_ms, identity_copy_max_age_ms;
 	int64_t retention_window_ms; /* 0: nothing is ever deleted */
 	uint64_t retention_minimum;  /* 0: not set */
+
+	uint64_t digest; /* of what the files say: processes with the same one follow the same policy; no protection */
 
 	struct config_cluster *clusters; /* in the order of the files */
 	size_t n_clusters;

@@ -3,6 +3,7 @@
 
 #include <ini.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/json.h"
 #include "base/scope.h"
@@ -364,6 +365,7 @@ config_reader_add(struct config_reader *r, const char *file, const void *text, s
 	rc = check_bytes(file, text, len, err);
 	if (rc < 0)
 		return rc;
+	r->cfg->digest = XXH3_64bits_withSeed(text, len, r->cfg->digest);
 	copy = strndup(text, len);
 	if (r->main_file == NULL)
 		r->main_file = strdup(file);

@@ -13,6 +13,7 @@ struct archive {
 	const struct op *op;
 	struct writer *writer;
 	struct fanout *fanout;
+	struct object_slots *slots; /* may be NULL */
 	struct archive_source source;
 	char relative[OBJECT_NAME_MAX];
 	bool passed; /* the source was read and its content id is known */
@@ -93,7 +94,7 @@ start_object(struct archive *a, struct writer_object *o, const char *at, const b
 static int
 encode(struct archive *a, const char *at, const bool *skip, struct err *err)
 {
-	WRITER_OBJECT_AUTO struct writer_object o = {0};
+	WRITER_OBJECT_AUTO struct writer_object o = {.slots = a->slots};
 	BUF_AUTO struct buf clear = {0}, sealed = {0};
 	struct archive_source *s = &a->source;
 	int rc = start_object(a, &o, at, skip, err);
@@ -358,7 +359,11 @@ static int
 run(struct archive *a, struct err *err)
 {
 	STORED_AUTO struct stored *have = NULL;
-	int rc = find_cluster(a, err);
+	int rc;
+
+	if (fanout_alive(a->fanout) == 0)
+		return op_acknowledged(a->op, a->fanout, err);
+	rc = find_cluster(a, err);
 
 	if (rc == 0)
 		rc = writer_settle(a->writer, a->fanout, err);
@@ -373,6 +378,30 @@ run(struct archive *a, struct err *err)
 	return op_acknowledged(a->op, a->fanout, err);
 }
 
+/* The work itself, once source, writer and targets are open (rc 0), and the end of the source. */
+static int
+finish(struct archive *a, int rc, const char *name, struct archive_result *result, struct err *err)
+{
+	if (rc == 0)
+		rc = run(a, err);
+	if (a->source.kind == OBJECT_TIMELINE_HISTORY && a->fanout != NULL &&
+	    (rc == 0 || rc == ERR_CONFLICT)) /* taken, by us or by another */
+		histories_remember(a->op, a->source.sysid, a->source.file_name);
+	archive_source_close(&a->source);
+	if (rc == 0 && result != NULL)
+		*result = a->result;
+	return rc < 0 ? err_wrap(err, "archive %s", name) : 0;
+}
+
+int
+archive_to(const struct op *op, const struct archive_means *m, const char *path, const char *name,
+    struct archive_result *result, struct err *err)
+{
+	struct archive a = {.op = op, .writer = m->writer, .fanout = m->fanout, .slots = m->slots};
+
+	return finish(&a, archive_source_open(&a.source, path, name, err), name, result, err);
+}
+
 int
 archive_file(const struct op *op, const char *path, const char *name, struct archive_result *result, struct err *err)
 {
@@ -385,19 +414,11 @@ archive_file(const struct op *op, const char *path, const char *name, struct arc
 		rc = op_open_writer(op, &writer, err);
 	if (rc == 0)
 		rc = op_open_fanout(op, writer, &fanout, err);
-	if (rc == 0) {
-		a.writer = writer;
-		a.fanout = fanout;
-		rc = run(&a, err);
-		if (a.source.kind == OBJECT_TIMELINE_HISTORY &&
-		    (rc == 0 || rc == ERR_CONFLICT)) /* taken, by us or by another */
-			histories_remember(op, a.source.sysid, a.source.file_name);
-		for (size_t i = 0; i < fanout->n; i++)
-			if (fanout->targets[i].failed && fanout->targets[i].repo != NULL)
-				log_err(op->log, LOG_WARN, &fanout->targets[i].err);
-	}
-	archive_source_close(&a.source);
-	if (rc == 0 && result != NULL)
-		*result = a.result;
-	return rc < 0 ? err_wrap(err, "archive %s", name) : 0;
+	a.writer = writer;
+	a.fanout = fanout;
+	rc = finish(&a, rc, name, result, err);
+	for (size_t i = 0; fanout != NULL && i < fanout->n; i++)
+		if (fanout->targets[i].failed && fanout->targets[i].repo != NULL)
+			log_err(op->log, LOG_WARN, &fanout->targets[i].err);
+	return rc;
 }

@@ -19,4 +19,14 @@ struct archive_result {
 /* path: where the bytes are (%p); name: what they are (%f). result may be NULL. */
 int archive_file(const struct op *op, const char *path, const char *name, struct archive_result *result, struct err *err);
 
+/* For who archives one file after the other and keeps everything open. */
+struct archive_means {
+	struct writer *writer;
+	/* a view on this one file: targets that are failed already are left out; each tells then whether it has the file */
+	struct fanout *fanout;
+	struct object_slots *slots; /* may be NULL */
+};
+int archive_to(const struct op *op, const struct archive_means *m, const char *path, const char *name,
+    struct archive_result *result, struct err *err);
+
 #endif

@@ -12,7 +12,9 @@
 #include "ops/backup_wal.h"
 #include "ops/owner.h"
 #include "ops/stop.h"
+#include "ops/wal_index.h"
 
+#define INDEXES_MAX 64 /* in each repository at the end of a backup: some seconds of work */
 #define CONFIG_PIECE ((size_t)64 << 10)
 #define CONFIG_FILE_MAX ((uint64_t)64 << 20) /* a file of settings that is larger is none */
 
@@ -212,6 +214,22 @@ publish(struct backup *b, struct err *err)
 	return backup_somebody_left(b, err);
 }
 
+/* The rows of WAL that were closed since the last backup. Nothing depends on it, and an old repository catches up in steps. */
+static void
+index_wal(struct backup *b)
+{
+	const struct wal_index_options o = {.max = INDEXES_MAX};
+
+	for (size_t i = 0; i < b->fanout->n; i++) {
+		struct fanout_target *t = &b->fanout->targets[i];
+		struct wal_index_result done;
+		struct err why;
+
+		if (!t->failed && wal_index_write(t->repo, b->writer, &o, &done, &why) < 0)
+			log_err(b->op->log, LOG_WARN, &why);
+	}
+}
+
 static int
 take(struct backup *b, struct err *err)
 {
@@ -237,6 +255,7 @@ take(struct backup *b, struct err *err)
 		return err_wrap(err, "backup %s", h->label);
 	if (writer_end_wal_epoch(b->writer, &why) < 0) /* it ends by itself in a day */
 		log_err(b->op->log, LOG_WARN, &why);
+	index_wal(b);
 	return 0;
 }
 

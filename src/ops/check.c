@@ -58,24 +58,22 @@ check_format_age(char *out, size_t size, int64_t seconds)
 		(void)snprintf(out, size, "%" PRId64 " days", seconds / 86400);
 }
 
-/* What this host's settings and keys say by themselves. */
 static void
-check_host(struct check *c)
+check_retention(struct check *c)
 {
 	const struct config *cfg = c->op->config;
-	IDENTITY_AUTO struct identity *id = NULL;
-	struct err why = {0};
-	int rc = identity_read_file(&id, cfg->identity, &why);
 
-	if (rc == 0)
-		check_add(c, CHECK_NOTE, "identity", "", "keep it only where backups are read",
-		    "the identity is on this host: who takes the host reads the backups");
-	else if (rc == ERR_NOT_FOUND)
-		check_add(c, CHECK_OK, "identity", "", NULL, "no identity on this host");
-	else
-		check_add_err(c, CHECK_NOTE, "identity", "", &why);
 	if (cfg->retention_window_ms == 0 && cfg->retention_minimum == 0)
 		check_add(c, CHECK_NOTE, "retention", "", "set [retention] window", "no [retention]: nothing is ever deleted");
+}
+
+enum check_severity
+check_space_severity(const struct check *c, uint64_t free_bytes, uint64_t total_bytes, uint64_t *percent)
+{
+	const struct config *cfg = c->op->config;
+
+	*percent = total_bytes == 0 ? 100 : (uint64_t)((double)free_bytes / (double)total_bytes * 100);
+	return *percent < cfg->space_critical ? CHECK_CRITICAL : *percent < cfg->space_warning ? CHECK_WARNING : CHECK_OK;
 }
 
 /* A decision, and so no failure at first; but the server's disk fills while nobody remembers it. */
@@ -85,8 +83,12 @@ check_stopped(struct check *c)
 	int64_t age = (clock_now_us() - c->info.stop.time_us) / 1000000;
 	char text[DECISION_TEXT];
 
+	if (c->info.stop_unknown.kind != 0)
+		check_add(c, CHECK_WARNING, "stopped", "", c->info.stop_unknown.hint,
+		    "it is not known whether archiving from this host is stopped: %s", c->info.stop_unknown.msg);
 	if (!c->info.stopped)
 		return;
+	c->stands_still = true;
 	decision_describe(&c->info.stop, text);
 	check_add(c, age > c->op->config->archive_max_age_ms / 1000 ? CHECK_CRITICAL : CHECK_WARNING, "stopped", "",
 	    "pgcairn start, before pg_wal fills its disk", "archiving from this host is stopped %s", text);
@@ -95,12 +97,13 @@ check_stopped(struct check *c)
 int
 check_run(const struct op *op, const struct check_options *o, struct check_result *result, struct err *err)
 {
-	struct check_result r = {.backup_age_s = -1, .ready = -1};
+	struct check_result r = {.backup_age_s = -1, .ready = -1, .pg_wal_rate = -1, .pg_wal_full_s = -1};
 	struct check c = {.op = op, .options = o, .result = &r};
 	int rc = info_collect(op, &c.info, err);
 
 	if (rc == 0) {
-		check_host(&c);
+		check_identity(&c);
+		check_retention(&c);
 		check_stopped(&c);
 		check_repositories(&c);
 		check_server(&c);
@@ -108,6 +111,7 @@ check_run(const struct op *op, const struct check_options *o, struct check_resul
 			rc = err_set(err, ERR_NOMEM, 0, "out of memory for findings");
 	}
 	info_free(&c.info);
+	free(c.pg_wal.list);
 	if (rc < 0) {
 		check_result_free(&r);
 		return rc;
@@ -120,5 +124,6 @@ void
 check_result_free(struct check_result *r)
 {
 	free(r->list);
+	free(r->lags);
 	*r = (struct check_result){0};
 }

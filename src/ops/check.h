@@ -25,6 +25,12 @@ struct check_finding {
 	char remedy[512]; /* "" when there is nothing to do */
 };
 
+struct check_lag {
+	const char *repository; /* borrowed from the configuration */
+	uint64_t segments, bytes;
+	int64_t seconds; /* since the first that it lacks was closed; -1: longer than pg_wal reaches back */
+};
+
 struct check_result {
 	struct check_finding *list; /* in the order of looking */
 	size_t n;
@@ -35,6 +41,11 @@ struct check_result {
 	int64_t oldest_ready_s;
 	char proved[WAL_NAME_MAX]; /* the segment that arrived; "" when nothing was proved */
 	int64_t proved_ms;
+	struct check_lag *lags; /* of the repositories that can be compared with the server */
+	size_t n_lags;
+	uint64_t pg_wal_free, pg_wal_total; /* bytes; total 0: not known */
+	double pg_wal_rate;                 /* bytes a second; -1: not known */
+	int64_t pg_wal_full_s;              /* until it is full, if archiving stood still; -1: not known, INT64_MAX: never */
 };
 
 /* ERR_NOMEM alone. */

@@ -6,24 +6,18 @@
 #include "ops/check_work.h"
 #include "ops/place.h"
 
-#define SPACE_WARNING 10 /* per cent free */
-#define SPACE_CRITICAL 3
-
 static void
 check_space(struct check *c, const struct info_repository *r)
 {
+	enum check_severity s;
 	uint64_t percent;
 	char text[16];
 
 	if (!r->has_space || r->total_bytes == 0)
 		return;
-	percent = (uint64_t)((double)r->free_bytes / (double)r->total_bytes * 100);
+	s = check_space_severity(c, r->free_bytes, r->total_bytes, &percent);
 	str_from_size(text, sizeof(text), r->free_bytes);
-	check_add(c,
-	    percent < SPACE_CRITICAL  ? CHECK_CRITICAL
-	    : percent < SPACE_WARNING ? CHECK_WARNING
-				      : CHECK_OK,
-	    "space", r->config->name, percent < SPACE_WARNING ? "make room, or shorten the retention" : NULL,
+	check_add(c, s, "space", r->config->name, s != CHECK_OK ? "make room, or shorten the retention" : NULL,
 	    "%s free, %" PRIu64 " %%", text, percent);
 }
 
@@ -164,34 +158,6 @@ check_wal(struct check *c, const struct info_repository *r)
 	}
 }
 
-static bool
-is_behind(const struct info_repository *a, const struct info_repository *b)
-{
-	if (a->newest_system != b->newest_system)
-		return a->newest_system < b->newest_system;
-	return a->newest_timeline != b->newest_timeline ? a->newest_timeline < b->newest_timeline
-							: a->newest_segno < b->newest_segno;
-}
-
-/* One that lacks the newest segment of another. */
-static void
-check_lag(struct check *c, const struct info_repository *r)
-{
-	const struct info_repository *ahead = r;
-
-	for (size_t i = 0; i < c->info.n; i++) {
-		const struct info_repository *other = &c->info.repositories[i];
-
-		if (other->state == INFO_OK && is_behind(ahead, other))
-			ahead = other;
-	}
-	if (ahead != r)
-		check_add(c, CHECK_WARNING, "lag", r->config->name,
-		    "see the server's log for why it fails, and copy what it lacks",
-		    "its newest segment is %s, repository '%s' has %s", r->newest[0] != '\0' ? r->newest : "none",
-		    ahead->config->name, ahead->newest);
-}
-
 static void
 check_one(struct check *c, const struct info_repository *r, const struct writer *w)
 {
@@ -216,7 +182,6 @@ check_one(struct check *c, const struct info_repository *r, const struct writer 
 	check_space(c, r);
 	check_backups(c, r);
 	check_wal(c, r);
-	check_lag(c, r);
 }
 
 void

@@ -24,45 +24,52 @@ add_view(struct conflict_views *v, const char *repository, const struct conflict
 	return 0;
 }
 
+struct collection {
+	struct conflict_views *views;
+	const char *object; /* NULL: all */
+	struct keyring *ring;
+	bool sides;
+};
+
 static int
-collect(const struct op *op, const char *object, struct keyring *ring, bool sides, struct conflict_views *v, struct err *err)
+collect(struct repository *r, const char *name, void *arg, struct err *err)
 {
-	int rc = 0;
+	struct collection *c = arg;
+	CONFLICT_SET_AUTO struct conflict_set set = {0};
+	int rc = conflict_set_read(&set, r, err);
 
-	for (size_t i = 0; rc == 0 && i < op->config->n_repositories; i++) {
-		const struct config_repository *c = &op->config->repositories[i];
-		REPOSITORY_AUTO struct repository *r = NULL;
-		CONFLICT_SET_AUTO struct conflict_set set = {0};
-
-		if (c->state == CONFIG_REPOSITORY_LOST)
+	for (size_t k = 0; rc == 0 && k < set.n; k++) {
+		if (!concerns(&set.list[k], c->object))
 			continue;
-		rc = op_open_repository(op, c, NULL, &r, err);
-		if (rc == 0)
-			rc = conflict_set_read(&set, r, err);
-		for (size_t k = 0; rc == 0 && k < set.n; k++) {
-			if (!concerns(&set.list[k], object))
-				continue;
-			rc = add_view(v, c->name, &set.list[k], err);
-			if (rc == 0 && sides)
-				conflict_fill_sides(&v->list[v->n - 1], r, ring);
-		}
-		if (rc == 0)
-			rc = repository_confirm(r, err);
+		rc = add_view(c->views, name, &set.list[k], err);
+		if (rc == 0 && c->sides)
+			conflict_fill_sides(&c->views->list[c->views->n - 1], r, c->ring);
 	}
 	return rc;
 }
 
 static int
+not_found(const char *object, const struct survey *s, struct err *err)
+{
+	if (s->n_silent > 0) {
+		err_set(err, ERR_RETRY, 0, "no other content came for '%s' to the repositories that answer; '%s' is silent: %s",
+		    object, s->silent[0].repository, s->silent[0].err.msg);
+		return err_hint(err, "ask again when it answers");
+	}
+	err_set(err, ERR_NOT_FOUND, 0, "no other content came for '%s'", object);
+	return err_hint(err, "pgcairn conflict list shows what there is");
+}
+
+static int
 find(const struct op *op, const char *object, struct keyring *ring, bool sides, struct conflict_views *out, struct err *err)
 {
+	struct collection c = {out, object, ring, sides};
 	int rc;
 
 	*out = (struct conflict_views){0};
-	rc = collect(op, object, ring, sides, out, err);
-	if (rc == 0 && object != NULL && out->n == 0) {
-		err_set(err, ERR_NOT_FOUND, 0, "no other content came for '%s'", object);
-		rc = err_hint(err, "pgcairn conflict list shows what there is");
-	}
+	rc = survey_run(&out->survey, op, collect, &c, err);
+	if (rc == 0 && object != NULL && out->n == 0)
+		rc = not_found(object, &out->survey, err);
 	if (rc < 0)
 		conflict_views_free(out);
 	return rc;
@@ -89,6 +96,7 @@ void
 conflict_views_free(struct conflict_views *v)
 {
 	free(v->list);
+	survey_free(&v->survey);
 	*v = (struct conflict_views){0};
 }
 
@@ -181,26 +189,30 @@ record(
 {
 	WRITER_AUTO struct writer *w = NULL;
 	FANOUT_AUTO struct fanout *f = NULL;
-	int rc = op_open_writer(op, &w, err);
+	int rc = op_open_writer(op, &w, err), worst;
 
 	if (rc == 0)
 		rc = op_open_fanout(op, w, &f, err);
-	for (size_t i = 0; rc == 0 && i < v->n; i++) {
+	worst = rc;
+	for (size_t i = 0; rc == 0 && i < v->n; i++) { /* all of them, also when too few repositories take the first */
 		struct conflict *one = &v->list[i].conflict;
 		struct conflict_record r = {.decision = *d};
+		int put;
 
 		memcpy(r.object, one->object, sizeof(r.object));
 		memcpy(r.content_id, one->content_id, CONTENT_ID);
 		memcpy(r.first, v->list[i].first.content_id, CONTENT_ID);
-		rc = put_record(op, f, w, &r, LAYOUT_RESOLVED, err);
-		if (rc == 0 && c->release)
-			rc = put_record(op, f, w, &r, LAYOUT_RELEASED, err);
-		if (rc == 0 && !one->resolved)
+		put = put_record(op, f, w, &r, LAYOUT_RESOLVED, err);
+		if (put == 0 && c->release)
+			put = put_record(op, f, w, &r, LAYOUT_RELEASED, err);
+		if (put == 0 && !one->resolved)
 			one->record = r;
-		one->resolved |= rc == 0;
-		one->released |= rc == 0 && c->release;
+		one->resolved |= put == 0;
+		one->released |= put == 0 && c->release;
+		if (put < 0)
+			worst = put;
 	}
-	return rc;
+	return worst;
 }
 
 int

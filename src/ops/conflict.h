@@ -9,7 +9,7 @@
 #ifndef PGCAIRN_OPS_CONFLICT_H
 #define PGCAIRN_OPS_CONFLICT_H
 
-#include "ops/op.h"
+#include "ops/survey.h"
 #include "repo/conflict.h"
 
 /* One of the two contents, as its object's clear part and signature say. */
@@ -37,10 +37,12 @@ struct conflict_view {
 struct conflict_views {
 	struct conflict_view *list;
 	size_t n;
+	struct survey survey; /* who was silent: what is only there is not in the list */
 };
 
-/* Those of every active repository, which has to open. object: relative or file name of one; NULL: all. ERR_NOT_FOUND when an
- * object was named and nothing came under its name a second time. */
+/* Those of every active repository that answers; an error when none does. object: relative or file name of one; NULL: all.
+ * ERR_NOT_FOUND when an object was named and nothing came under its name a second time, ERR_RETRY when it may have come to one
+ * that is silent. */
 int conflict_list(const struct op *op, const char *object, struct conflict_views *out, struct err *err);
 
 /* The same, with both sides; where the identity is on this host, also where their bytes part. */

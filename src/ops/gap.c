@@ -331,8 +331,10 @@ gap_accepts(const struct op *op, struct fanout *f, struct archive_source *source
 }
 
 static int
-add_rows(struct gap_rows *rows, struct repository *r, const char *repository, struct err *err)
+add_rows(struct repository *r, const char *repository, void *arg, struct err *err)
 {
+	struct gap_rows *rows = arg;
+
 	for (size_t i = 0; i < r->n_lineage; i++) {
 		GAP_SET_AUTO struct gap_set set = {0};
 		struct gap_row *more;
@@ -356,34 +358,25 @@ add_rows(struct gap_rows *rows, struct repository *r, const char *repository, st
 			rows->list[rows->n++] = (struct gap_row){set.list[k], repository, rc == 0};
 		}
 	}
-	return repository_confirm(r, err);
+	return 0;
 }
 
 int
 gap_list(const struct op *op, struct gap_rows *rows, struct err *err)
 {
-	*rows = (struct gap_rows){0};
-	for (size_t i = 0; i < op->config->n_repositories; i++) {
-		const struct config_repository *c = &op->config->repositories[i];
-		REPOSITORY_AUTO struct repository *r = NULL;
-		int rc;
+	int rc;
 
-		if (c->state == CONFIG_REPOSITORY_LOST)
-			continue;
-		rc = op_open_repository(op, c, NULL, &r, err);
-		if (rc == 0)
-			rc = add_rows(rows, r, c->name, err);
-		if (rc < 0) {
-			gap_rows_free(rows);
-			return rc;
-		}
-	}
-	return 0;
+	*rows = (struct gap_rows){0};
+	rc = survey_run(&rows->survey, op, add_rows, rows, err);
+	if (rc < 0)
+		gap_rows_free(rows);
+	return rc;
 }
 
 void
 gap_rows_free(struct gap_rows *rows)
 {
 	free(rows->list);
+	survey_free(&rows->survey);
 	*rows = (struct gap_rows){0};
 }

@@ -8,7 +8,7 @@
 #define PGCAIRN_OPS_GAP_H
 
 #include "ops/archive_source.h"
-#include "ops/op.h"
+#include "ops/survey.h"
 #include "repo/gap.h"
 
 struct gap_options {
@@ -39,9 +39,10 @@ struct gap_row {
 struct gap_rows {
 	struct gap_row *list;
 	size_t n;
+	struct survey survey; /* who was silent: a gap that is not seen would look like none */
 };
 
-/* Every active repository has to open: a gap that is not seen would look like none. */
+/* Of every active repository that answers; an error when none does. */
 int gap_list(const struct op *op, struct gap_rows *rows, struct err *err);
 void gap_rows_free(struct gap_rows *rows);
 

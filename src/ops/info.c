@@ -42,12 +42,12 @@ note_newest(struct info_repository *r, const struct wal_set *set, size_t place)
 	for (size_t i = 0; i < set->n; i++) {
 		const struct wal_set_timeline *t = &set->timelines[i];
 
-		r->segments += t->n;
-		if (t->n == 0)
+		r->segments += wal_spans_count(&t->spans);
+		if (t->spans.n == 0)
 			continue;
 		r->newest_system = place;
 		r->newest_timeline = t->timeline;
-		r->newest_segno = t->segments[t->n - 1].segno;
+		r->newest_segno = wal_span_last(&t->spans.list[t->spans.n - 1]);
 		wal_segment_name(r->newest, t->timeline, r->newest_segno, set->segment_size);
 	}
 }
@@ -107,7 +107,7 @@ info_collect(const struct op *op, struct info *out, struct err *err)
 {
 	const struct config *cfg = op->config;
 	INFO_AUTO struct info info = {0};
-	struct err why;
+	struct err why = {0};
 
 	info.repositories = calloc(cfg->n_repositories + 1, sizeof(*info.repositories));
 	if (info.repositories == NULL)
@@ -129,6 +129,10 @@ info_collect(const struct op *op, struct info *out, struct err *err)
 			info.opened++;
 	}
 	info.stopped = stop_check(op, &info.stop, &why) == ERR_REFUSED;
+	if (!info.stopped && why.kind != 0) {
+		err_hint(&why, "look as the user who archives, whose the state directory is");
+		info.stop_unknown = why;
+	}
 	*out = info;
 	info = (struct info){0};
 	return 0;

@@ -41,6 +41,7 @@ struct info {
 	size_t opened;
 	bool stopped; /* archiving from this host, by stop */
 	struct decision stop;
+	struct err stop_unknown; /* kind 0, or why it cannot be told whether it is stopped */
 };
 
 /* ERR_NOMEM alone: what is wrong with a repository stands in its row. */

@@ -1,7 +1,6 @@
 #include "ops/op.h"
 
-#include <pthread.h>
-#include <time.h>
+#include <errno.h>
 
 #include "base/fs.h"
 #include "base/str.h"
@@ -56,10 +55,10 @@ pinned_id(const struct op *op, const char *repository, char id[REPOSITORY_ID_TEX
 }
 
 static int
-open_now(
-    const struct op *op, const struct config_repository *c, const char *expected_id, struct repository **out, struct err *err)
+open_now(const struct op *op, const struct config_repository *c, const char *expected_id, struct guard *guard,
+    struct repository **out, struct err *err)
 {
-	struct repository_options o = {.name = c->name, .url = c->url, .cluster_name = op->cluster->name};
+	struct repository_options o = {.name = c->name, .url = c->url, .cluster_name = op->cluster->name, .guard = guard};
 	FREE_AUTO struct pins *pins = calloc(1, sizeof(*pins));
 	char id[REPOSITORY_ID_TEXT];
 	int rc;
@@ -78,102 +77,91 @@ open_now(
 	return repository_open(out, &o, err);
 }
 
-/* An opening under way; whoever is last frees it. */
+/* An opening that is guarded as a whole. It uses op and c until it comes back. */
 struct opening {
-	pthread_mutex_t lock;
-	pthread_cond_t done;
 	const struct op *op;
 	const struct config_repository *c;
 	char expected_id[REPOSITORY_ID_TEXT];
-	bool ended, given_up;
-	int rc;
-	struct err err;
-	struct repository *repo;
+	struct repository *repo, **out;
 };
 
-static void
-opening_free(struct opening *o)
+static int
+opening_run(void *arg, struct err *err)
 {
-	repository_free(o->repo);
-	pthread_cond_destroy(&o->done);
-	pthread_mutex_destroy(&o->lock);
+	struct opening *o = arg;
+
+	return open_now(o->op, o->c, o->expected_id[0] != '\0' ? o->expected_id : NULL, NULL, &o->repo, err);
+}
+
+static void
+opening_take(void *arg)
+{
+	struct opening *o = arg;
+
+	*o->out = STEAL(o->repo);
+}
+
+static void
+opening_release(void *arg)
+{
+	struct opening *o = arg;
+
+	repository_free(o->repo); /* nobody came for it */
 	free(o);
 }
 
-static void *
-run_opening(void *arg)
-{
-	struct opening *o = arg;
-	struct repository *repo = NULL;
-	struct err err = {0};
-	int rc = open_now(o->op, o->c, o->expected_id[0] != '\0' ? o->expected_id : NULL, &repo, &err);
-	bool mine;
-
-	pthread_mutex_lock(&o->lock);
-	o->rc = rc;
-	o->err = err;
-	o->repo = repo;
-	o->ended = true;
-	mine = o->given_up;
-	pthread_cond_signal(&o->done);
-	pthread_mutex_unlock(&o->lock);
-	if (mine)
-		opening_free(o);
-	return NULL;
-}
-
 static int
-wait_for_opening(struct opening *o, int64_t limit_ms, struct repository **out, struct err *err)
+open_guarded(
+    const struct op *op, const struct config_repository *c, const char *expected_id, struct repository **out, struct err *err)
 {
-	struct timespec until;
-	bool ended;
-	int rc;
+	static const struct guard_work work = {opening_run, opening_take, opening_release};
+	struct opening *o = calloc(1, sizeof(*o));
 
-	(void)clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += limit_ms / 1000 + 1; /* rounded up */
-	pthread_mutex_lock(&o->lock);
-	while (!o->ended && pthread_cond_timedwait(&o->done, &o->lock, &until) == 0)
-		;
-	ended = o->ended;
-	o->given_up = !ended;
-	pthread_mutex_unlock(&o->lock);
-	if (!ended) {
-		err_set(err, ERR_RETRY, 0, "repository '%s' (%s) does not answer", o->c->name, o->c->url);
-		return err_hint(err, "does its file system hang? state = lost in [repository:%s] leaves it out", o->c->name);
-	}
-	rc = o->rc;
-	if (rc < 0)
-		*err = o->err;
-	else
-		*out = STEAL(o->repo);
-	opening_free(o);
-	return rc;
+	if (o == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a repository");
+	*o = (struct opening){.op = op, .c = c, .out = out};
+	if (expected_id != NULL)
+		(void)snprintf(o->expected_id, sizeof(o->expected_id), "%s", expected_id);
+	return guard_do(guards_of(op->guards, c), &work, o, err);
 }
 
 int
 op_open_repository(
     const struct op *op, const struct config_repository *c, const char *expected_id, struct repository **out, struct err *err)
 {
-	struct opening *o;
-	pthread_t thread;
+	if (op->guards != NULL && op->guards_open_only)
+		return open_guarded(op, c, expected_id, out, err);
+	return open_now(op, c, expected_id, guards_of(op->guards, c), out, err);
+}
 
-	if (op->open_limit_ms <= 0)
-		return open_now(op, c, expected_id, out, err);
-	o = calloc(1, sizeof(*o));
-	if (o == NULL)
-		return err_set(err, ERR_NOMEM, 0, "out of memory for a repository");
-	pthread_mutex_init(&o->lock, NULL);
-	pthread_cond_init(&o->done, NULL);
-	o->op = op;
-	o->c = c;
-	if (expected_id != NULL)
-		(void)snprintf(o->expected_id, sizeof(o->expected_id), "%s", expected_id);
-	if (pthread_create(&thread, NULL, run_opening, o) != 0) {
-		opening_free(o);
-		return open_now(op, c, expected_id, out, err);
+int
+op_open_target(
+    const struct op *op, const struct config_repository *c, const struct writer *w, struct repository **out, struct err *err)
+{
+	REPOSITORY_AUTO struct repository *r = NULL;
+	int rc = op_open_repository(op, c, NULL, &r, err);
+
+	if (rc == 0 && w != NULL)
+		rc = writer_check(w, r, err);
+	if (rc == 0)
+		*out = STEAL(r);
+	return rc;
+}
+
+int
+op_same_cluster(const struct op *op, const struct fanout *f, struct err *err)
+{
+	const struct repository *first = fanout_first(f);
+
+	for (size_t i = 0; first != NULL && first->has_cluster && i < f->n; i++) {
+		const struct fanout_target *t = &f->targets[i];
+
+		if (!t->failed && t->repo->has_cluster && memcmp(t->repo->cluster, first->cluster, OBJECT_CLUSTER) != 0)
+			return err_set(err, ERR_CONFIG, 0,
+			    "repositories '%s' and '%s' hold different clusters under the name '%s'", first->name,
+			    t->repo->name, op->cluster->name);
 	}
-	(void)pthread_detach(thread);
-	return wait_for_opening(o, op->open_limit_ms, out, err);
+	return 0;
 }
 
 int
@@ -195,9 +183,7 @@ op_open_fanout(const struct op *op, const struct writer *w, struct fanout **out,
 			continue;
 		t->name = c->name;
 		f->n++;
-		rc = op_open_repository(op, c, NULL, &t->repo, &one);
-		if (rc == 0 && w != NULL)
-			rc = writer_check(w, t->repo, &one);
+		rc = op_open_target(op, c, w, &t->repo, &one);
 		if (rc < 0) {
 			fanout_fail(f, f->n - 1, &one);
 			log_err(op->log, LOG_WARN, &t->err);
@@ -207,16 +193,9 @@ op_open_fanout(const struct op *op, const struct writer *w, struct fanout **out,
 		*err = one;
 		return one.kind;
 	}
-	/* one cluster, whatever the repository: a name alone does not make two the same */
-	for (size_t i = 0; i < f->n; i++) {
-		struct fanout_target *t = &f->targets[i];
-
-		if (!t->failed && t->repo->has_cluster && fanout_first(f)->has_cluster &&
-		    memcmp(t->repo->cluster, fanout_first(f)->cluster, OBJECT_CLUSTER) != 0)
-			return err_set(err, ERR_CONFIG, 0,
-			    "repositories '%s' and '%s' hold different clusters under the name '%s'", fanout_first(f)->name,
-			    t->repo->name, op->cluster->name);
-	}
+	rc = op_same_cluster(op, f, err);
+	if (rc < 0)
+		return rc;
 	if (!fanout_first(f)->encrypted && fanout_first(f)->has_cluster)
 		op_warn_unencrypted(op);
 	*out = STEAL(f);
@@ -301,6 +280,22 @@ op_become_owner(const struct op *op, struct err *err)
 	if (rc == 0)
 		rc = owner_of(&owner, op->cluster->pgdata, err);
 	return rc < 0 ? rc : owner_become(&owner, "PGDATA", err);
+}
+
+int
+op_become_state_owner(const struct op *op, struct err *err)
+{
+	FREE_AUTO char *what = NULL;
+	struct owner owner;
+	int rc = owner_of(&owner, op->config->state_directory, err);
+
+	if (rc < 0 && err->sys == ENOENT) {
+		err->kind = rc = ERR_CONFIG;
+		err_hint(err, "run: pgcairn init");
+	}
+	if (rc == 0 && (what = str_printf("the state directory '%s'", op->config->state_directory)) == NULL)
+		rc = err_set(err, ERR_NOMEM, 0, "out of memory for a path");
+	return rc < 0 ? rc : owner_become(&owner, what, err);
 }
 
 int

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "config/config.h"
+#include "ops/guards.h"
 #include "repo/keyring.h"
 #include "repo/writer.h"
 
@@ -16,10 +17,11 @@ struct op {
 	const struct log *log;
 	struct worker_pool *pool; /* NULL: everything on the caller's thread */
 	/*
-	 * Positive: a repository that takes longer to open is given up, so that one that hangs keeps nobody from the others. A
-	 * thread stays behind in it; only a process that is about to end, and that another one watches, may want that.
+	 * NULL: an operation of a repository takes as long as it takes. Else one that hangs is given up (ops/guards.h), and a
+	 * thread stays behind in it: only a process that another one watches may want that, since it may not be able to end.
 	 */
-	int64_t open_limit_ms;
+	struct guards *guards;
+	bool guards_open_only; /* they watch the opening, and no operation after it: see guards.h for what that spares */
 };
 
 /* Reports how far long work is; done and total in bytes, total 0 when not known. Both members may be NULL. */
@@ -31,6 +33,13 @@ struct op_progress {
 /* Opened with the id and the first signer that this host has pinned. */
 int op_open_repository(
     const struct op *op, const struct config_repository *c, const char *expected_id, struct repository **out, struct err *err);
+
+/* A repository that is written to: checked against the writer's keys where one is given. */
+int op_open_target(
+    const struct op *op, const struct config_repository *c, const struct writer *w, struct repository **out, struct err *err);
+
+/* One cluster, whatever the repository: a name alone does not make two the same. ERR_CONFIG when it is not. */
+int op_same_cluster(const struct op *op, const struct fanout *f, struct err *err);
 
 /*
  * Every active repository, checked against the writer's keys where one is given. One that does not open is a failed target and
@@ -51,6 +60,9 @@ int op_open_keyring(const struct op *op, struct keyring **out, struct err *err);
 
 /* Started by root, go on as the owner of PGDATA: what is made in a repository must be the server's. Needs pgdata. */
 int op_become_owner(const struct op *op, struct err *err);
+
+/* The same as the owner of the state directory: for what is decided there. ERR_CONFIG with a hint when there is none yet. */
+int op_become_state_owner(const struct op *op, struct err *err);
 
 /* ERR_CONFIG with a hint when the cluster has no pgdata. */
 int op_need_pgdata(const struct op *op, struct err *err);

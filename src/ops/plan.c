@@ -265,13 +265,14 @@ try_backup(struct plan *p, const struct plan_options *o, const struct backup_ent
     struct err *err)
 {
 	const struct manifest_head *h = &b->head;
-	lsn_t upto = o->target.kind == TARGET_IMMEDIATE ? h->stop_lsn - 1 : 0;
+	const struct wal_chain_options along = {
+	    .start = h->start_lsn, .upto = o->target.kind == TARGET_IMMEDIATE ? h->stop_lsn - 1 : 0};
 	int rc;
 
 	*too_early = false;
 	wal_chain_free(p->chain);
 	p->chain = NULL;
-	rc = wal_chain_build(&p->chain, p->repositories, p->n, p->wal, &p->path, h->start_lsn, upto, err);
+	rc = wal_chain_build(&p->chain, p->repositories, p->n, p->wal, &p->path, &along, err);
 	if (rc == ERR_NOT_FOUND) {
 		err->kind = rc = ERR_REFUSED;
 		err_wrap(err, "backup %s cannot be restored", b->label);
@@ -346,7 +347,8 @@ look_on(struct plan *p, const struct target *t, const struct wal_set_timeline *o
 
 	if (fork == 0 || p->stop.lsn < fork || (t->kind == TARGET_LSN && t->lsn < fork))
 		return 0;
-	rc = wal_chain_build(&chain, p->repositories, p->n, p->wal, &other->history, fork, 0, err);
+	rc = wal_chain_build(
+	    &chain, p->repositories, p->n, p->wal, &other->history, &(struct wal_chain_options){.start = fork}, err);
 	if (rc == ERR_NOT_FOUND) /* nothing of it is archived */
 		return 0;
 	if (rc == 0)
@@ -431,7 +433,8 @@ find_before(struct plan *p, const struct plan_options *o, const struct candidate
 		if (h->sysid == p->wal->sysid && on_path(&p->path, h) && h->start_lsn < first)
 			first = h->start_lsn;
 	}
-	if (first == start || wal_chain_build(&chain, p->repositories, p->n, p->wal, &p->path, first, start, &why) < 0)
+	if (first == start || wal_chain_build(&chain, p->repositories, p->n, p->wal, &p->path,
+				  &(struct wal_chain_options){.start = first, .upto = start}, &why) < 0)
 		return;
 	if (target_search(&o->target, chain, first, ring, &f, &why) == 0 && f.done && f.record.lsn < p->stop.lsn)
 		p->name_before = f.record.lsn;

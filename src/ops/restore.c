@@ -273,7 +273,7 @@ newest_of(const struct plan *p, size_t repository, char out[WAL_NAME_MAX])
 {
 	out[0] = '\0';
 	for (size_t i = p->chain->n; i-- > 0;)
-		if ((p->chain->links[i].mask & UINT32_C(1) << repository) != 0) {
+		if ((wal_chain_mask(p->chain, i) & UINT32_C(1) << repository) != 0) {
 			wal_chain_name(p->chain, i, out);
 			return;
 		}
@@ -294,6 +294,20 @@ remember_timelines(const struct restore *r)
 	}
 }
 
+/* Of every segment of a link, out of the first repository that has the key. */
+static int
+need_keys(struct restore *r, const struct wal_link *l, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < l->n_keys; i++) {
+		rc = ERR_NOT_FOUND;
+		for (size_t k = 0; rc < 0 && k < r->plan->n; k++)
+			rc = keyring_need(r->ring, r->plan->repositories[k], l->keys[i], err);
+	}
+	return rc;
+}
+
 /* Every key that recovery can need, and by which ids it knows the repositories again. */
 static int
 write_session(struct restore *r, struct err *err)
@@ -302,7 +316,6 @@ write_session(struct restore *r, struct err *err)
 	struct session s = {.sysid = p->wal->sysid, .n = p->n};
 	FREE_AUTO struct session_repository *list = calloc(p->n + 1, sizeof(*list));
 	FREE_AUTO char *path = in_pgdata(r, SESSION_FILE);
-	static const uint8_t none[OBJECT_KEY_ID];
 	int rc = 0;
 
 	if (list == NULL || path == NULL)
@@ -313,16 +326,8 @@ write_session(struct restore *r, struct err *err)
 		memcpy(list[i].id, p->repositories[i]->id, sizeof(list[i].id));
 		newest_of(p, i, list[i].newest);
 	}
-	for (size_t i = 0; rc == 0 && i < p->chain->n; i++) {
-		const struct wal_link *l = &p->chain->links[i];
-
-		if (memcmp(l->key_id, none, sizeof(none)) == 0 || (i > 0 && memcmp(l->key_id, l[-1].key_id, sizeof(none)) == 0))
-			continue;
-		rc = ERR_NOT_FOUND;
-		for (size_t k = 0; rc < 0 && k < p->n; k++)
-			if ((l->mask & UINT32_C(1) << k) != 0)
-				rc = keyring_need(r->ring, p->repositories[k], l->key_id, err);
-	}
+	for (size_t i = 0; rc == 0 && i < p->chain->n_links; i++)
+		rc = need_keys(r, &p->chain->links[i], err);
 	return rc < 0 ? rc : session_write(&s, path, r->ring, err);
 }
 

@@ -40,9 +40,16 @@ restore_host_limits(struct restore_host *h, const struct plan *plan, const uint8
 	if (rc < 0)
 		return err_wrap(err, "backup %s", plan->backup->label);
 	h->needed = c.limits;
-	for (size_t i = 0; i <= plan->stop.link; i++)
-		server_limits_raise(&h->needed, &plan->chain->links[i].limits);
-	return 0;
+	for (size_t i = 0; rc == 0 && i <= plan->stop.link;) {
+		const struct wal_link *l = wal_chain_link(plan->chain, i);
+
+		if (l->segno + l->n - 1 > plan->chain->first + plan->stop.link) /* a row that recovery leaves inside */
+			rc = wal_chain_segment(plan->chain, i, &l, err);
+		if (rc == 0)
+			server_limits_raise(&h->needed, &l->limits);
+		i += l->n;
+	}
+	return rc;
 }
 
 /* The server program, and how it is asked: "-D DIR -C NAME", with what the start command overrides. */

@@ -6,7 +6,6 @@
 
 #include "base/fs.h"
 #include "base/str.h"
-#include "ops/owner.h"
 
 #define FILE_MAX 4096
 
@@ -54,23 +53,6 @@ stop_check(const struct op *op, struct decision *d, struct err *err)
 	return err_hint(err, "the server keeps its WAL meanwhile; when the reason is gone: pgcairn start");
 }
 
-/* Started by root, what is made must be readable by the server's user, whose the state directory is. */
-static int
-enter(const struct op *op, struct err *err)
-{
-	FREE_AUTO char *what = NULL;
-	struct owner owner;
-	int rc = owner_of(&owner, op->config->state_directory, err);
-
-	if (rc < 0 && err->sys == ENOENT) {
-		err->kind = rc = ERR_CONFIG;
-		err_hint(err, "run: pgcairn init");
-	}
-	if (rc == 0 && (what = str_printf("the state directory '%s'", op->config->state_directory)) == NULL)
-		rc = err_set(err, ERR_NOMEM, 0, "out of memory for a path");
-	return rc < 0 ? rc : owner_become(&owner, what, err);
-}
-
 static int
 write_decision(const char *path, const struct decision *d, struct err *err)
 {
@@ -97,7 +79,7 @@ stop_archiving(const struct op *op, const char *reason, struct decision *d, bool
 	int rc = decision_make(d, reason, err); /* before the user changes: it says who */
 
 	if (rc == 0)
-		rc = enter(op, err);
+		rc = op_become_state_owner(op, err);
 	if (rc == 0)
 		rc = path_of(op, &path, err);
 	if (rc == 0)
@@ -117,7 +99,7 @@ int
 start_archiving(const struct op *op, bool *changed, struct err *err)
 {
 	FREE_AUTO char *path = NULL;
-	int rc = enter(op, err);
+	int rc = op_become_state_owner(op, err);
 
 	*changed = false;
 	if (rc == 0)

@@ -45,7 +45,7 @@ struct search {
 static size_t
 link_of(const struct wal_chain *c, lsn_t lsn)
 {
-	return (size_t)(lsn / c->set->segment_size - c->links[0].segno);
+	return (size_t)(lsn / c->set->segment_size - c->first);
 }
 
 static bool
@@ -140,35 +140,66 @@ worth_reading(const struct target *t, const struct wal_link *l)
 	}
 }
 
+static int
+does_spill(const struct wal_chain *c, size_t i, bool *spills, struct err *err)
+{
+	const struct wal_link *l = wal_chain_link(c, i);
+	int rc = 0;
+
+	/* of a row, its end says as much as its last segment */
+	if (c->first + i != l->segno + l->n - 1)
+		rc = wal_chain_segment(c, i, &l, err);
+	*spills = rc == 0 && l->spills;
+	return rc;
+}
+
 /*
- * Read link i; a record that runs on is told when the link that ends it is read too, so the scan begins where the record that
- * ends in link i may have begun, and covers the one behind a link that spills. *last: how far it read.
+ * Read segment i; a record that runs on is told when the segment that ends it is read too, so the scan begins where the record
+ * that ends in segment i may have begun, and covers the one behind a segment that spills. *last: how far it read.
  */
 static int
-search_link(struct search *s, size_t i, struct keyring *ring, size_t *last, struct err *err)
+search_segment(struct search *s, size_t i, struct keyring *ring, size_t *last, struct err *err)
 {
 	const struct wal_chain *c = s->chain;
 	size_t from = i, to = i;
+	bool spills = false;
+	int rc = 0;
 
-	while (from > 0 && c->links[from - 1].spills)
+	while (rc == 0 && from > 0 && (rc = does_spill(c, from - 1, &spills, err)) == 0 && spills)
 		from--;
-	while (to + 1 < c->n && c->links[to].spills)
+	while (rc == 0 && to + 1 < c->n && (rc = does_spill(c, to, &spills, err)) == 0 && spills)
 		to++;
 	*last = to;
-	return wal_chain_scan(c, from, to, ring, look, s, err);
+	return rc < 0 ? rc : wal_chain_scan(c, from, to, ring, look, s, err);
 }
 
-/* The first link's summary also counts what lies before start: there the records have to say. */
+/* The first segment's summary also counts what lies before start: there the records have to say. */
 static bool
-begins_inside(const struct search *s, size_t i)
+begins_inside(const struct search *s, const struct wal_link *l)
 {
-	const struct wal_link *l = &s->chain->links[i];
-
 	return s->target->kind == TARGET_TIME && l->commits > 0 &&
 	       s->start > wal_segment_start(l->segno, s->chain->set->segment_size) + WAL_PAGE_LONG;
 }
 
-/* In the links behind what was read. */
+/* How many segments of place i and behind it are passed over together: those of a row that has nothing to look at. */
+static size_t
+row_without(const struct search *s, size_t i, bool (*of_interest)(const struct search *s, const struct wal_link *l))
+{
+	const struct wal_link *l = wal_chain_link(s->chain, i);
+
+	return of_interest(s, l) ? 0 : (size_t)(l->segno + l->n - (s->chain->first + i));
+}
+
+/* Behind the record that was found: what tells of commits that are left out, or of the same name again. */
+static bool
+is_behind(const struct search *s, const struct wal_link *l)
+{
+	if (s->target->kind == TARGET_TIME)
+		return l->commits > 0 && !is_beyond(s->target, l->min_time_us);
+	return s->target->kind == TARGET_NAME && l->points > 0;
+}
+
+/* In the segments behind what was read. */
 static int
 search_behind(struct search *s, size_t read, struct keyring *ring, struct err *err)
 {
@@ -176,18 +207,31 @@ search_behind(struct search *s, size_t read, struct keyring *ring, struct err *e
 	struct target_found *f = s->out;
 	int rc = 0;
 
-	for (size_t i = read + 1; rc == 0 && i < c->n && !f->commits_behind && f->again == 0; i++) {
-		const struct wal_link *l = &c->links[i];
-		size_t last;
+	for (size_t i = read + 1; rc == 0 && i < c->n && !f->commits_behind && f->again == 0;) {
+		size_t none = row_without(s, i, is_behind), last;
+		const struct wal_link *l;
 
-		if (s->target->kind == TARGET_TIME && l->commits > 0 && !is_beyond(s->target, l->min_time_us)) {
-			f->commits_behind = true;
-			f->behind_link = i;
+		if (none > 0) {
+			i += none;
+			continue;
 		}
-		if (s->target->kind == TARGET_NAME && l->points > 0)
-			rc = search_link(s, i, ring, &last, err);
+		rc = wal_chain_segment(c, i, &l, err);
+		if (rc == 0 && is_behind(s, l)) {
+			f->commits_behind = s->target->kind == TARGET_TIME;
+			f->behind_link = f->commits_behind ? i : 0;
+			if (s->target->kind == TARGET_NAME)
+				rc = search_segment(s, i, ring, &last, err);
+		}
+		i++;
 	}
 	return rc;
+}
+
+/* What the records have to tell. */
+static bool
+is_to_be_read(const struct search *s, const struct wal_link *l)
+{
+	return worth_reading(s->target, l) || l->spills || l->spills_inside || begins_inside(s, l);
 }
 
 static int
@@ -197,17 +241,22 @@ search_records(struct search *s, struct keyring *ring, struct err *err)
 	struct target_found *f = s->out;
 	size_t last = 0;
 
-	for (size_t i = 0; i < c->n && !f->done; i++) {
-		const struct wal_link *l = &c->links[i];
-		int rc;
+	for (size_t i = 0, n; i < c->n && !f->done; i += n) {
+		const struct wal_link *l = wal_chain_link(c, i);
+		int rc = 0;
 
-		if (!worth_reading(s->target, l) && !l->spills && !begins_inside(s, i)) {
+		n = row_without(s, i, is_to_be_read);
+		if (n == 0) {
+			n = 1;
+			rc = wal_chain_segment(c, i, &l, err);
+		}
+		if (rc == 0 && is_to_be_read(s, l)) {
+			rc = search_segment(s, i, ring, &last, err);
+		} else if (rc == 0) {
 			f->commits_first |= l->commits > 0;
 			if (l->commits > 0 && l->max_time_us > f->newest_us)
 				f->newest_us = l->max_time_us;
-			continue;
 		}
-		rc = search_link(s, i, ring, &last, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -381,7 +430,7 @@ target_prove(const struct target *t, const struct manifest_head *b, const struct
 		break;
 	case TARGET_IMMEDIATE:
 		stop->lsn = b->stop_lsn;
-		stop->link = (size_t)((b->stop_lsn - 1) / c->set->segment_size - c->links[0].segno);
+		stop->link = link_of(c, b->stop_lsn - 1);
 		break;
 	case TARGET_LSN:
 		rc = prove_lsn(t, b, c, ring, stop, too_early, err);
@@ -393,7 +442,7 @@ target_prove(const struct target *t, const struct manifest_head *b, const struct
 		break;
 	}
 	if (rc == 0)
-		stop->timeline = c->links[stop->link].timeline;
+		stop->timeline = wal_chain_link(c, stop->link)->timeline;
 	return rc;
 }
 
@@ -422,9 +471,15 @@ target_check_level(
 	struct level_search s = {.start = start, .stop = stop->end > stop->lsn && !stop->before ? stop->end : stop->lsn};
 	char at[LSN_TEXT], name[WAL_NAME_MAX];
 
-	for (size_t i = 0; i <= stop->link && s.found == 0; i++) {
-		int rc = c->links[i].wal_level_minimal ? wal_chain_scan(c, i, i, ring, look_level, &s, err) : 0;
+	for (size_t i = 0, n; i <= stop->link && s.found == 0; i += n) {
+		const struct wal_link *l = wal_chain_link(c, i);
+		int rc = 0;
 
+		n = l->wal_level_minimal ? 1 : l->n;
+		if (l->wal_level_minimal)
+			rc = wal_chain_segment(c, i, &l, err);
+		if (rc == 0 && l->wal_level_minimal)
+			rc = wal_chain_scan(c, i, i, ring, look_level, &s, err);
 		if (rc < 0)
 			return rc;
 		if (s.found == 0)

@@ -27,7 +27,7 @@ struct target_stop {
 	bool has_time;
 	int64_t time_us;     /* of that record */
 	timeline_t timeline; /* whose file the record is read from */
-	size_t link;         /* index in the chain of its segment */
+	size_t link;         /* place in the chain of its segment */
 	/*
 	 * What the operator may not expect. Commit times are not in order: commits at or before a target time stand behind the
 	 * record that ends recovery, the first of them in segment behind_link. A restore point's name was given again at again.

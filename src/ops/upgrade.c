@@ -78,8 +78,8 @@ archived_end(const struct upgrade *u, uint64_t sysid, lsn_t *end, struct err *er
 		if (rc < 0)
 			return rc;
 		for (size_t k = 0; k < set->n; k++) {
-			const struct wal_set_timeline *t = &set->timelines[k];
-			lsn_t ends = t->n > 0 ? wal_segment_start(t->segments[t->n - 1].segno + 1, set->segment_size) : 0;
+			const struct wal_spans *s = &set->timelines[k].spans;
+			lsn_t ends = s->n > 0 ? wal_segment_start(wal_span_last(&s->list[s->n - 1]) + 1, set->segment_size) : 0;
 
 			if (ends > *end)
 				*end = ends;

@@ -140,6 +140,8 @@ verify_classify(const char *relative, struct verify_name *out)
 		classify_conflict(relative, out);
 	} else if (str_starts(relative, "gaps/")) {
 		classify_gap(relative, out);
+	} else if (str_starts(relative, "index/")) {
+		verify_classify_index(relative, out);
 	}
 }
 
@@ -387,6 +389,8 @@ check(struct verify_work *w, struct verify_object *o, const struct verify_name *
 		rc = check_decision(w, o->relative, err);
 	else if (rc == 0 && (name->class == VERIFY_GAP || name->class == VERIFY_QUARANTINE))
 		rc = check_gap(w, name, s, read, open, err);
+	else if (rc == 0 && read && name->class == VERIFY_INDEX)
+		verify_index(w, name, s);
 	else if (rc == 0 && read)
 		rc = object_frames_check(s->index, &s->input, err);
 	if (rc == 0 && (name->class == VERIFY_SEGMENT || name->class == VERIFY_HISTORY))
@@ -439,6 +443,10 @@ verify_object(struct verify_work *w, struct verify_object *o)
 	if (name.class == VERIFY_CONFLICT)
 		tell_conflict(w, o, &name);
 	/* one that is gone was removed since the listing */
-	if (check(w, o, &name, &err) < 0 && err.kind != ERR_NOT_FOUND)
+	if (check(w, o, &name, &err) == 0 || err.kind == ERR_NOT_FOUND)
+		return;
+	if (name.class == VERIFY_INDEX)
+		verify_index_failed(w, o->relative, &err);
+	else
 		verify_find_err(w, o->relative, &err);
 }

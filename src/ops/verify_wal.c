@@ -24,17 +24,6 @@ is_store_error(int kind)
 	return kind == ERR_RETRY || kind == ERR_NOMEM || kind == ERR_BUG;
 }
 
-/* Index of the first segment from segno on; t->n when there is none. */
-static size_t
-index_of(const struct wal_set_timeline *t, uint64_t segno)
-{
-	size_t i = 0;
-
-	while (i < t->n && t->segments[i].segno < segno)
-		i++;
-	return i;
-}
-
 /*
  * The chain ends before a segment: it does not join, or it cannot be read by now. What was found when it was looked at itself
  * is not told again; in a subset it was not looked at. first: nothing is before it. True: it opens, and can be gone on from.
@@ -62,7 +51,9 @@ join_from(struct verify_work *w, const struct wal_set *set, const struct wal_set
 	timeline_t timeline = t->timeline;
 	char name[OBJECT_NAME_MAX];
 	struct err why = {0};
-	int rc = wal_chain_build(&c, &w->repo, 1, set, &t->history, wal_segment_start(start, set->segment_size), 0, &why);
+	/* what an index says is compared with the segments elsewhere */
+	const struct wal_chain_options o = {.start = wal_segment_start(start, set->segment_size), .without_indexes = true};
+	int rc = wal_chain_build(&c, &w->repo, 1, set, &t->history, &o, &why);
 
 	if (rc == 0)
 		why = c->broken;
@@ -86,11 +77,11 @@ static int
 join_timeline(struct verify_work *w, const struct wal_set *set, const struct wal_set_timeline *t, struct err *err)
 {
 	const struct timeline_entry *parent = t->history.n > 0 ? &t->history.entries[t->history.n - 1] : NULL;
-
 	bool forked = false; /* the edge at the fork was looked at */
+	uint64_t next = 0;
 
-	for (size_t i = 0; i < t->n;) {
-		uint64_t start = t->segments[i].segno, next;
+	for (size_t i = 0; i < t->spans.n; i = wal_spans_from(&t->spans, next)) {
+		uint64_t start = t->spans.list[i].first > next ? t->spans.list[i].first : next;
 		int rc;
 
 		/* over the fork: the last whole segment of the older timeline comes first */
@@ -98,11 +89,10 @@ join_timeline(struct verify_work *w, const struct wal_set *set, const struct wal
 		    wal_set_mask(set, parent->tli, start - 1) != 0)
 			start--;
 		forked = true;
+		/* where the older segment breaks off, the newer timeline is looked at by itself */
 		rc = join_from(w, set, t, start, &next, err);
 		if (rc < 0)
 			return rc;
-		/* where the older segment breaks off, the newer timeline is looked at by itself */
-		i = index_of(t, next);
 	}
 	return 0;
 }
@@ -125,7 +115,8 @@ check_backup(struct verify_work *w, const struct wal_set *set, const struct back
 	char name[OBJECT_NAME_MAX], have[LSN_TEXT], need[LSN_TEXT];
 	struct err why = {0};
 	lsn_t end = 0;
-	int rc = wal_chain_build(&c, &w->repo, 1, set, path, b->head.start_lsn, b->head.stop_lsn - 1, &why);
+	const struct wal_chain_options o = {.start = b->head.start_lsn, .upto = b->head.stop_lsn - 1, .without_indexes = true};
+	int rc = wal_chain_build(&c, &w->repo, 1, set, path, &o, &why);
 
 	if (rc == 0) {
 		end = wal_chain_end(c);

@@ -27,6 +27,7 @@ enum verify_class {
 	VERIFY_DECISION,   /* the record about a conflict */
 	VERIFY_GAP,        /* the record */
 	VERIFY_QUARANTINE, /* the bytes */
+	VERIFY_INDEX,
 };
 
 struct verify_name {
@@ -82,8 +83,13 @@ void verify_classify(const char *relative, struct verify_name *out);
 /* One object, on any thread. */
 void verify_object(struct verify_work *w, struct verify_object *o);
 
-/* Can the content be opened? Where the key is missing, damaged or not for us, that was found already. object: for a finding. */
+/* A name below index/; and an index, opened, against its segments. What is wrong with it costs time and no data. */
 struct stored;
+void verify_classify_index(const char *relative, struct verify_name *out);
+void verify_index(struct verify_work *w, const struct verify_name *name, struct stored *s);
+void verify_index_failed(struct verify_work *w, const char *object, const struct err *err);
+
+/* Can the content be opened? Where the key is missing, damaged or not for us, that was found already. object: for a finding. */
 bool verify_can_open(struct verify_work *w, const struct stored *s, const char *object);
 
 /* Packs and their pins; and, with keys, every file. The second runs on any thread. */

@@ -108,16 +108,16 @@ fork_gaps(struct windows *w, const struct wal_set *set, const struct wal_set_tim
 	const struct wal_set_timeline *p = parent != NULL ? wal_set_timeline(set, parent->tli) : NULL;
 	uint64_t fork, last;
 
-	if (p == NULL || p->n == 0 || t->n == 0)
+	if (p == NULL || p->spans.n == 0 || t->spans.n == 0)
 		return 0;
 	fork = parent->switch_lsn / set->segment_size;
-	last = p->segments[p->n - 1].segno;
-	if (p->segments[0].segno > fork)
+	last = wal_span_last(&p->spans.list[p->spans.n - 1]);
+	if (p->spans.list[0].first > fork)
 		return 0;
 	if (last + 1 < fork && add_missing(w, set, parent->tli, last + 1, fork - last - 1, err) < 0)
 		return ERR_NOMEM;
-	if (t->segments[0].segno > fork)
-		return add_missing(w, set, t->timeline, fork, t->segments[0].segno - fork, err);
+	if (t->spans.list[0].first > fork)
+		return add_missing(w, set, t->timeline, fork, t->spans.list[0].first - fork, err);
 	return 0;
 }
 
@@ -128,16 +128,35 @@ windows_gaps(struct windows *w, const struct wal_set *set, struct err *err)
 		const struct wal_set_timeline *t = &set->timelines[i];
 		int rc = fork_gaps(w, set, t, err);
 
-		for (size_t k = 1; rc == 0 && k < t->n; k++) {
-			uint64_t next = t->segments[k - 1].segno + 1;
+		for (size_t k = 1; rc == 0 && k < t->spans.n; k++) {
+			uint64_t next = wal_span_last(&t->spans.list[k - 1]) + 1, first = t->spans.list[k].first;
 
-			if (t->segments[k].segno > next)
-				rc = add_missing(w, set, t->timeline, next, t->segments[k].segno - next, err);
+			if (first > next)
+				rc = add_missing(w, set, t->timeline, next, first - next, err);
 		}
 		if (rc < 0)
 			return rc;
 	}
 	return recorded_gaps(w, set, err);
+}
+
+/* The latest commit from a segment on, where it is later than *newest. */
+static int
+find_newest(const struct wal_chain *c, uint64_t from, int64_t *newest, struct err *err)
+{
+	for (uint64_t segno = from > c->first ? from : c->first; segno < c->first + c->n;) {
+		const struct wal_link *l = wal_chain_link(c, (size_t)(segno - c->first));
+		int rc = 0;
+
+		if (l->segno != segno) /* a row that begins before it */
+			rc = wal_chain_segment(c, (size_t)(segno - c->first), &l, err);
+		if (rc < 0)
+			return rc;
+		if (l->commits > 0 && l->max_time_us > *newest)
+			*newest = l->max_time_us;
+		segno += l->n;
+	}
+	return 0;
 }
 
 static int
@@ -149,15 +168,13 @@ add_window(struct windows *w, const struct wal_chain *c, const struct backup_ent
 	    .from_lsn = b->head.stop_lsn,
 	    .to_lsn = wal_chain_end(c),
 	};
+	int rc;
 
 	(void)snprintf(one.backup, sizeof(one.backup), "%s", b->label);
 	one.from_time_us = one.to_time_us = b->head.stop_time_us;
-	for (size_t i = 0; i < c->n; i++) {
-		const struct wal_link *l = &c->links[i];
-
-		if (l->segno >= one.from_lsn / c->set->segment_size && l->commits > 0 && l->max_time_us > one.to_time_us)
-			one.to_time_us = l->max_time_us;
-	}
+	rc = find_newest(c, one.from_lsn / c->set->segment_size, &one.to_time_us, err);
+	if (rc < 0)
+		return rc;
 	if (room((void **)&w->list, w->n, sizeof(*w->list), err) < 0)
 		return ERR_NOMEM;
 	w->list[w->n++] = one;
@@ -185,22 +202,23 @@ take_break(struct windows *w, const struct wal_chain *c, struct err *err)
 	if (kind == 0 || c->gap != NULL) /* recorded_gaps has told it */
 		return 0;
 	/* on which timeline the segment lies stands in the message; its number is what the next link would have had */
-	return add_gap(w, c->set, c->links[c->n - 1].timeline, c->links[c->n - 1].segno + 1, 0, c->broken.msg, err);
+	return add_gap(w, c->set, wal_chain_link(c, c->n - 1)->timeline, c->first + c->n, 0, c->broken.msg, err);
 }
 
 /* Each once: what lies on an older timeline is counted along its own path, what an earlier chain had lies before from. */
 static void
 count_unverified(struct windows *w, const struct wal_chain *c, uint64_t *from)
 {
-	for (size_t i = 0; i < c->n; i++) {
+	for (size_t i = 0; i < c->n_links; i++) {
 		const struct wal_link *l = &c->links[i];
+		uint64_t end = l->segno + l->n, first = l->segno < *from ? *from : l->segno;
 
-		if (l->verified || l->timeline != c->path->timeline || l->segno < *from)
+		if (l->verified || l->timeline != c->path->timeline || end <= first)
 			continue;
-		w->unverified++;
+		w->unverified += end - first;
 		w->unverified_sysid = c->set->sysid;
-		wal_chain_name(c, i, w->last_unverified);
-		*from = l->segno + 1;
+		wal_chain_name(c, (size_t)(end - 1 - c->first), w->last_unverified);
+		*from = end;
 	}
 }
 
@@ -224,7 +242,7 @@ along_path(struct windows *w, struct repository *r, const struct wal_set *set, c
 			usable[i] = true;
 			continue;
 		}
-		rc = wal_chain_build(&c, &r, 1, set, path, b->head.start_lsn, 0, &why);
+		rc = wal_chain_build(&c, &r, 1, set, path, &(struct wal_chain_options){.start = b->head.start_lsn}, &why);
 		if (rc == ERR_IO || rc == ERR_RETRY || rc == ERR_NOMEM || rc == ERR_BUG) {
 			*err = why;
 			return rc;
@@ -240,9 +258,9 @@ along_path(struct windows *w, struct repository *r, const struct wal_set *set, c
 		rc = take_break(w, c, err);
 		if (rc == 0 && wal_chain_end(c) >= b->head.stop_lsn) {
 			usable[i] = true;
-			from = wal_segment_start(c->links[0].segno, set->segment_size);
+			from = wal_segment_start(c->first, set->segment_size);
 			to = wal_chain_end(c);
-			if (c->links[c->n - 1].timeline == path->timeline)
+			if (wal_chain_link(c, c->n - 1)->timeline == path->timeline)
 				rc = add_window(w, c, b, err);
 		}
 		if (rc < 0)

@@ -116,6 +116,9 @@ fanout_sink_finish(struct sink *sink, struct err *err)
 	struct fanout_sink *s = (struct fanout_sink *)sink;
 	struct err one = {.kind = ERR_BUG};
 
+	for (size_t i = 0; i < s->f->n; i++)
+		if (still_open(s, i, &one))
+			sink_begin_finish(s->next[i]);
 	for (size_t i = 0; i < s->f->n; i++) {
 		struct fanout_target *t = &s->f->targets[i];
 		int rc;

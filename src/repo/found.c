@@ -70,10 +70,10 @@ repository_create(const char *url, char id[REPOSITORY_ID_TEXT], struct err *err)
 }
 
 int
-repository_put_record(struct repository *r, const char *relative, uint8_t kind, const json_t *clear,
-    const struct signing_key *signer, struct err *err)
+repository_put_plain(struct repository *r, const char *relative, const struct object_header *kind_and_codec,
+    const struct buf *rows, const json_t *clear, const struct signing_key *signer, struct err *err)
 {
-	struct object_spec spec = {.header = {.kind = kind}, .signing_key = signer->secret->bytes};
+	struct object_spec spec = {.header = *kind_and_codec, .signing_key = signer->secret->bytes};
 	OBJECT_WRITER_AUTO struct object_writer *w = NULL;
 	BUF_AUTO struct buf text = {.max = OBJECT_PART_MAX};
 	char key[STORE_KEY_MAX];
@@ -90,9 +90,18 @@ repository_put_record(struct repository *r, const char *relative, uint8_t kind, 
 		return rc;
 	memcpy(spec.header.cluster, r->cluster, OBJECT_CLUSTER);
 	rc = object_writer_new(&w, &spec, sink, err);
+	if (rc == 0 && rows != NULL)
+		rc = object_writer_write(w, rows->data, rows->len, err);
 	if (rc == 0)
 		rc = object_writer_finish(w, &text, NULL, NULL, err);
 	return rc < 0 ? err_wrap(err, "write '%s' to repository '%s'", relative, r->name) : 0;
+}
+
+int
+repository_put_record(struct repository *r, const char *relative, uint8_t kind, const json_t *clear,
+    const struct signing_key *signer, struct err *err)
+{
+	return repository_put_plain(r, relative, &(struct object_header){.kind = kind}, NULL, clear, signer, err);
 }
 
 /*

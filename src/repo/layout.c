@@ -46,6 +46,12 @@ layout_wal_timeline(char out[OBJECT_NAME_MAX], uint64_t sysid, timeline_t timeli
 }
 
 int
+layout_wal_index(char out[OBJECT_NAME_MAX], const char *repository_id, uint64_t sysid, const char *file, struct err *err)
+{
+	return fit(out, OBJECT_NAME_MAX, err, "index/%s/%" PRIu64 "/%s", repository_id, sysid, file != NULL ? file : "");
+}
+
+int
 layout_epoch_key(char out[OBJECT_NAME_MAX], const uint8_t key_id[OBJECT_KEY_ID], unsigned generation, struct err *err)
 {
 	char hex[2 * OBJECT_KEY_ID + 1];

@@ -18,6 +18,8 @@
 int layout_key(char out[STORE_KEY_MAX], const char *cluster, const char *relative, struct err *err);
 int layout_wal(char out[OBJECT_NAME_MAX], uint64_t sysid, const struct wal_name *name, struct err *err);
 int layout_wal_timeline(char out[OBJECT_NAME_MAX], uint64_t sysid, timeline_t timeline, struct err *err); /* folder, with '/' */
+/* index/REPOSITORY/SYSID/, with file behind it unless that is NULL */
+int layout_wal_index(char out[OBJECT_NAME_MAX], const char *repository_id, uint64_t sysid, const char *file, struct err *err);
 int layout_epoch_key(char out[OBJECT_NAME_MAX], const uint8_t key_id[OBJECT_KEY_ID], unsigned generation, struct err *err);
 int layout_record(char out[OBJECT_NAME_MAX], const char *folder, unsigned number, struct err *err);
 int layout_pack(char out[OBJECT_NAME_MAX], const char *label, unsigned number, struct err *err);

@@ -5,6 +5,7 @@
 #include "repo/manifest.h"
 
 #include "base/json.h"
+#include "base/lines.h"
 #include "base/str.h"
 #include "pg/path.h"
 
@@ -12,37 +13,21 @@ struct manifest_parser {
 	const struct manifest_head *head;
 	int (*each)(const struct manifest_entry *e, void *arg, struct err *err);
 	void *arg;
-	struct buf line; /* of which the end has not come yet */
+	struct lines text;
 	struct manifest_entry entry;
 	size_t runs_cap;
 	struct manifest_counts counts;
 	uint64_t size; /* of the files so far */
-	uint64_t lines;
+	uint64_t n_lines;
 	bool ended;
 };
-
-int
-manifest_parser_new(struct manifest_parser **out, const struct manifest_head *head,
-    int (*each)(const struct manifest_entry *e, void *arg, struct err *err), void *arg, struct err *err)
-{
-	struct manifest_parser *p = calloc(1, sizeof(*p));
-
-	if (p == NULL)
-		return err_set(err, ERR_NOMEM, 0, "out of memory for a manifest");
-	p->head = head;
-	p->each = each;
-	p->arg = arg;
-	p->line.max = MANIFEST_LINE_MAX;
-	*out = p;
-	return 0;
-}
 
 void
 manifest_parser_free(struct manifest_parser *p)
 {
 	if (p == NULL)
 		return;
-	buf_free(&p->line);
+	buf_free(&p->text.rest);
 	free(p->entry.runs);
 	free(p);
 }
@@ -338,48 +323,44 @@ take_object(struct manifest_parser *p, const json_t *o, struct err *err)
 }
 
 static int
-take_line(struct manifest_parser *p, const void *text, size_t len, struct err *err)
+take_line(const char *text, size_t len, void *arg, struct err *err)
 {
+	struct manifest_parser *p = arg;
 	JSON_AUTO json_t *o = NULL;
 	int rc = json_read(&o, text, len, "the line", err);
 
-	p->lines++;
+	p->n_lines++;
 	if (rc == 0)
 		rc = take_object(p, o, err);
-	return rc < 0 ? err_wrap(err, "line %llu of the manifest", (unsigned long long)p->lines) : 0;
+	return rc < 0 ? err_wrap(err, "line %llu of the manifest", (unsigned long long)p->n_lines) : 0;
+}
+
+int
+manifest_parser_new(struct manifest_parser **out, const struct manifest_head *head,
+    int (*each)(const struct manifest_entry *e, void *arg, struct err *err), void *arg, struct err *err)
+{
+	struct manifest_parser *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a manifest");
+	p->head = head;
+	p->each = each;
+	p->arg = arg;
+	p->text = (struct lines){.rest.max = MANIFEST_LINE_MAX, .what = "the manifest", .take = take_line, .arg = p};
+	*out = p;
+	return 0;
 }
 
 int
 manifest_parser_feed(struct manifest_parser *p, const void *data, size_t len, struct err *err)
 {
-	const char *at = data, *end = at + len;
-	int rc = 0;
-
-	while (rc == 0 && at < end) {
-		const char *newline = memchr(at, '\n', (size_t)(end - at));
-		size_t n = (size_t)((newline != NULL ? newline : end) - at);
-
-		if (n > MANIFEST_LINE_MAX - p->line.len)
-			return corrupt(err, "the manifest has a line that is too long");
-		if (newline == NULL)
-			return buf_append(&p->line, at, n, err);
-		if (p->line.len == 0) {
-			rc = take_line(p, at, n, err);
-		} else {
-			rc = buf_append(&p->line, at, n, err);
-			if (rc == 0)
-				rc = take_line(p, p->line.data, p->line.len, err);
-			buf_reset(&p->line);
-		}
-		at = newline + 1;
-	}
-	return rc;
+	return lines_feed(&p->text, data, len, err);
 }
 
 int
 manifest_parser_finish(struct manifest_parser *p, struct err *err)
 {
-	return p->ended && p->line.len == 0 ? 0 : corrupt(err, "the manifest ends before its last line");
+	return p->ended && p->text.rest.len == 0 ? 0 : corrupt(err, "the manifest ends before its last line");
 }
 
 static int

@@ -274,7 +274,8 @@ repository_open(struct repository **out, const struct repository_options *o, str
 	if (rc == 0)
 		rc = str_copy(r->cluster_name, sizeof(r->cluster_name), o->cluster_name, "cluster name", err);
 	if (rc == 0)
-		rc = store_open(&r->store, o->url, false, err);
+		rc =
+		    o->guard != NULL ? guard_open(o->guard, &r->store, o->url, err) : store_open(&r->store, o->url, false, err);
 	if (rc < 0)
 		return err_wrap(err, "repository '%s'", o->name);
 	rc = check_marker(r, o->expected_id, err);

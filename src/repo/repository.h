@@ -15,6 +15,7 @@
 #include "keys/epoch.h"
 #include "keys/sign.h"
 #include "repo/layout.h"
+#include "store/guard.h"
 
 #define REPOSITORY_ID_TEXT 33 /* 16 random bytes in hex */
 #define SIGNERS_MAX 256
@@ -49,6 +50,7 @@ struct repository_options {
 	const char *expected_id;          /* NULL: whatever is there */
 	const uint8_t (*pins)[KEY_BYTES]; /* trusted first signers; n_pins 0: trust on first use */
 	size_t n_pins;
+	struct guard *guard; /* of its store; NULL: none. Outlives the repository */
 };
 
 /*
@@ -84,6 +86,11 @@ int repository_settle(struct repository *r, const char *relative, struct err *er
 
 bool repository_knows_signer(const struct repository *r, const uint8_t key[KEY_BYTES]);
 const struct lineage_entry *repository_lineage(const struct repository *r, uint64_t sysid); /* NULL: not of this cluster */
+
+/* A signed object without cipher: rows is its plain bytes (NULL: none), clear its clear part. ERR_EXISTS when the name is
+ * taken. */
+int repository_put_plain(struct repository *r, const char *relative, const struct object_header *kind_and_codec,
+    const struct buf *rows, const json_t *clear, const struct signing_key *signer, struct err *err);
 
 /* Write a signed record: an object without frames. ERR_EXISTS when the name is taken. */
 int repository_put_record(struct repository *r, const char *relative, uint8_t kind, const json_t *clear,

@@ -188,16 +188,14 @@ publish(struct writer *w, struct fanout *f, struct open_epoch *e, const struct e
 	return one.kind;
 }
 
-int
-writer_wal_epoch(
+static int
+wal_epoch(
     struct writer *w, struct fanout *f, struct epoch *out, uint64_t sysid, timeline_t timeline, uint64_t segno, struct err *err)
 {
 	__attribute__((cleanup(open_epoch_free))) struct open_epoch e = {0};
 	bool changed = false;
 	int rc;
 
-	if (!w->encrypted)
-		return 0;
 	if (load_state(w, &e) < 0 || epoch_from_record(out, e.record, NULL) < 0 || !still_open(&e, w, sysid, timeline, segno)) {
 		open_epoch_free(&e);
 		e = (struct open_epoch){
@@ -211,6 +209,20 @@ writer_wal_epoch(
 	/* keys first: the state says only what is already durable in the repositories */
 	if (rc == 0 && changed)
 		(void)save_state(w, &e, NULL); /* without it the next process makes another epoch, which costs one object */
+	return rc;
+}
+
+int
+writer_wal_epoch(
+    struct writer *w, struct fanout *f, struct epoch *out, uint64_t sysid, timeline_t timeline, uint64_t segno, struct err *err)
+{
+	int rc;
+
+	if (!w->encrypted)
+		return 0;
+	(void)pthread_mutex_lock(&w->epoch_lock);
+	rc = wal_epoch(w, f, out, sysid, timeline, segno, err);
+	(void)pthread_mutex_unlock(&w->epoch_lock);
 	return rc;
 }
 

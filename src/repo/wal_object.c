@@ -162,6 +162,15 @@ points_json(const struct wal_summary *s)
 }
 
 int
+wal_object_put_summary(json_t *o, const struct wal_summary *s, struct err *err)
+{
+	struct maker m = {.o = o};
+
+	put_summary(&m, s);
+	return m.failed ? err_set(err, ERR_NOMEM, 0, "out of memory for a summary") : 0;
+}
+
+int
 wal_object_encode(const struct wal_summary *s, const uint8_t content_id[CONTENT_ID], uint64_t size, const char *file_name,
     struct buf *clear, struct buf *sealed, struct err *err)
 {

@@ -17,6 +17,9 @@ uint8_t wal_object_kind(const struct wal_name *name);
 int wal_object_encode(const struct wal_summary *summary, const uint8_t content_id[CONTENT_ID], uint64_t size,
     const char *file_name, struct buf *clear, struct buf *sealed, struct err *err);
 
+/* The members of a summary alone, into an object. ERR_NOMEM. */
+int wal_object_put_summary(json_t *o, const struct wal_summary *summary, struct err *err);
+
 /* The content id of any WAL object. */
 int wal_object_content_id(const json_t *clear, uint8_t out[CONTENT_ID], struct err *err);
 

@@ -11,7 +11,9 @@ wal_set_free(struct wal_set *s)
 		return;
 	for (size_t i = 0; i < s->n; i++) {
 		timeline_history_free(&s->timelines[i].history);
-		free(s->timelines[i].segments);
+		wal_spans_free(&s->timelines[i].spans);
+		wal_spans_free(&s->timelines[i].listed);
+		wal_indexes_free(&s->timelines[i].indexes);
 	}
 	free(s->timelines);
 	gap_set_free(&s->gaps);
@@ -41,19 +43,8 @@ uint32_t
 wal_set_mask(const struct wal_set *s, timeline_t timeline, uint64_t segno)
 {
 	const struct wal_set_timeline *t = wal_set_timeline(s, timeline);
-	size_t lo = 0, hi = t != NULL ? t->n : 0;
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (t->segments[mid].segno == segno)
-			return t->segments[mid].mask;
-		if (t->segments[mid].segno < segno)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return 0;
+	return t != NULL ? wal_spans_mask(&t->spans, segno) : 0;
 }
 
 const struct gap_record *
@@ -89,26 +80,11 @@ need_timeline(struct wal_set *s, timeline_t timeline, struct wal_set_timeline **
 	return 0;
 }
 
-static int
-add_segment(struct wal_set_timeline *t, uint64_t segno, uint32_t bit, struct err *err)
-{
-	if (t->n == t->cap) {
-		size_t cap = t->cap == 0 ? 64 : t->cap * 2;
-		struct wal_set_segment *grown = realloc(t->segments, cap * sizeof(*grown));
-
-		if (grown == NULL)
-			return err_set(err, ERR_NOMEM, 0, "out of memory for segments");
-		t->segments = grown;
-		t->cap = cap;
-	}
-	t->segments[t->n++] = (struct wal_set_segment){segno, bit};
-	return 0;
-}
-
 struct listing {
 	struct wal_set *set;
 	struct repository *repo;
 	uint32_t bit;
+	uint32_t place;     /* of the repository */
 	struct buf history; /* of the file that is read just now */
 };
 
@@ -168,31 +144,53 @@ take_key(const struct store_entry *e, void *arg, struct err *err)
 		return read_history(l, &name, t, err);
 	if (!wal_name_fits(&name, l->set->segment_size))
 		return err_set(err, ERR_CORRUPT, 0, "'%s' cannot be a segment of %u bytes", e->key, l->set->segment_size);
-	return add_segment(t, wal_name_segno(&name, l->set->segment_size), l->bit, err);
+	return wal_spans_add(&t->listed, wal_name_segno(&name, l->set->segment_size), l->bit, err);
+}
+
+/* An index is of use for the timelines that have segments here; it makes none. */
+static int
+take_index(const struct store_entry *e, void *arg, struct err *err)
+{
+	struct listing *l = arg;
+	struct wal_index_name name;
+	size_t at;
+
+	if (!wal_index_name_parse(strrchr(e->key, '/') + 1, l->set->segment_size, &name))
+		return 0;
+	at = place_of(l->set, name.timeline);
+	if (at == l->set->n || l->set->timelines[at].timeline != name.timeline)
+		return 0;
+	return wal_indexes_add(&l->set->timelines[at].indexes, l->place, &name, err);
 }
 
 static int
-by_segno(const void *a, const void *b)
+list_indexes(struct listing *l, struct err *err)
 {
-	const struct wal_set_segment *x = a, *y = b;
+	char folder[OBJECT_NAME_MAX], prefix[STORE_KEY_MAX];
+	int rc = wal_index_folder(folder, l->repo->id, l->set->sysid, err);
 
-	return x->segno < y->segno ? -1 : x->segno > y->segno;
+	if (rc == 0)
+		rc = layout_key(prefix, l->repo->cluster_name, folder, err);
+	return rc < 0 ? rc : store_list_names(l->repo->store, prefix, take_index, l, err);
 }
 
-/* One entry a segment, with everybody's bit. */
-static void
-unite(struct wal_set_timeline *t)
+/* One repository's names. */
+static int
+list_repository(struct listing *l, struct err *err)
 {
-	size_t out = 0;
+	char prefix[STORE_KEY_MAX];
+	int rc;
 
-	qsort(t->segments, t->n, sizeof(*t->segments), by_segno);
-	for (size_t i = 0; i < t->n; i++) {
-		if (out > 0 && t->segments[out - 1].segno == t->segments[i].segno)
-			t->segments[out - 1].mask |= t->segments[i].mask;
-		else
-			t->segments[out++] = t->segments[i];
-	}
-	t->n = out;
+	(void)snprintf(
+	    prefix, sizeof(prefix), "clusters/%s/wal/%llu/", l->repo->cluster_name, (unsigned long long)l->set->sysid);
+	rc = store_list_names(l->repo->store, prefix, take_key, l, err);
+	for (size_t i = 0; rc == 0 && i < l->set->n; i++)
+		rc = wal_spans_unite(&l->set->timelines[i].spans, &l->set->timelines[i].listed, err);
+	if (rc == 0)
+		rc = list_indexes(l, err);
+	if (rc == 0)
+		rc = gap_set_read(&l->set->gaps, l->repo, l->set->sysid, NULL, err);
+	return rc < 0 ? err_wrap(err, "list WAL of repository '%s'", l->repo->name) : 0;
 }
 
 int
@@ -209,27 +207,20 @@ wal_set_load(struct wal_set **out, struct repository *const *repositories, size_
 	s->sysid = sysid;
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		const struct lineage_entry *e = repository_lineage(repositories[i], sysid);
-		char prefix[STORE_KEY_MAX];
 
 		if (e == NULL)
 			continue;
 		s->segment_size = e->segment_size;
 		l.repo = repositories[i];
 		l.bit = UINT32_C(1) << i;
-		(void)snprintf(
-		    prefix, sizeof(prefix), "clusters/%s/wal/%llu/", l.repo->cluster_name, (unsigned long long)sysid);
-		rc = store_list(l.repo->store, prefix, take_key, &l, err);
-		if (rc == 0)
-			rc = gap_set_read(&s->gaps, l.repo, sysid, NULL, err);
-		if (rc < 0)
-			err_wrap(err, "list WAL of repository '%s'", l.repo->name);
+		l.place = (uint32_t)i;
+		rc = list_repository(&l, err);
 	}
 	buf_free(&l.history);
+	for (size_t i = 0; i < s->n; i++)
+		wal_indexes_sort(&s->timelines[i].indexes);
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; i < s->n; i++)
-		if (s->timelines[i].n > 0)
-			unite(&s->timelines[i]);
 	*out = STEAL(s);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /*
  * Which WAL there is of one cluster, over several repositories: one listing each, names only. A segment that any of them has is
- * there; the mask says who.
+ * there; the mask says who. Memory grows with the holes, not with the segments.
  */
 #ifndef PGCAIRN_REPO_WAL_SET_H
 #define PGCAIRN_REPO_WAL_SET_H
@@ -8,22 +8,20 @@
 #include "codec/content_id.h"
 #include "pg/timeline.h"
 #include "repo/gap.h"
+#include "repo/wal_indexes.h"
+#include "repo/wal_spans.h"
 
 #define WAL_SET_REPOSITORIES 32
-
-struct wal_set_segment {
-	uint64_t segno;
-	uint32_t mask; /* bit i: repository i has it */
-};
 
 struct wal_set_timeline {
 	timeline_t timeline;
 	bool known;    /* its history is there, or it is the first */
 	bool disputed; /* repositories hold different histories: two servers took its number */
 	struct timeline_history history;
-	uint8_t content_id[CONTENT_ID];   /* of that history */
-	struct wal_set_segment *segments; /* in order */
-	size_t n, cap;
+	uint8_t content_id[CONTENT_ID]; /* of that history */
+	struct wal_spans spans;         /* its segments; mask: bit i, repository i has them */
+	struct wal_indexes indexes;     /* of its segments, by what names say */
+	struct wal_spans listed;        /* while it is loaded: of the repository that is listed just now */
 };
 
 struct wal_set {

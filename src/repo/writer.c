@@ -21,6 +21,7 @@ writer_open(struct writer **out, const struct writer_options *o, struct err *err
 
 	if (w == NULL || (w->state_directory = strdup(o->state_directory)) == NULL || (w->comparison = secret_new()) == NULL)
 		return err_set(err, ERR_NOMEM, 0, "out of memory for keys");
+	(void)pthread_mutex_init(&w->epoch_lock, NULL);
 	w->encrypted = o->encrypted;
 	w->wal_codec = o->wal_codec;
 	w->backup_codec = o->backup_codec;
@@ -46,6 +47,7 @@ writer_free(struct writer *w)
 		return;
 	signing_key_free(&w->signing);
 	secret_free(w->comparison);
+	(void)pthread_mutex_destroy(&w->epoch_lock);
 	free(w->state_directory);
 	free(w);
 }

@@ -5,9 +5,13 @@
  *
  * A WAL epoch ends after a day, after 1,024 segments, when the timeline, the cluster or the recipients change, and after each
  * base backup.
+ *
+ * Once it is open a writer may be used by several threads, each with a fan-out of its own.
  */
 #ifndef PGCAIRN_REPO_WRITER_H
 #define PGCAIRN_REPO_WRITER_H
+
+#include <pthread.h>
 
 #include "codec/content_id.h"
 #include "repo/fanout.h"
@@ -20,6 +24,7 @@ struct writer {
 	struct signing_key signing;
 	struct secret *comparison;
 	struct recipients recipients;
+	pthread_mutex_t epoch_lock; /* one thread at a time looks for the open epoch */
 };
 
 struct writer_options {

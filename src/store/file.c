@@ -199,6 +199,7 @@ static const struct store_ops file_ops = {
     .put = file_put,
     .settle = file_settle,
     .list = file_list,
+    .list_names = file_list_names,
     .stat = file_stat,
     .remove = file_remove,
     .caps = file_caps,

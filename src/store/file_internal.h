@@ -77,5 +77,6 @@ int file_settle_dirs(struct file_store *s, const char *dir, struct err *err);
 bool file_is_ours(const struct store *store);
 int file_put(struct store *s, const char *key, struct sink **out, struct err *err);
 int file_list(struct store *s, const char *prefix, store_each *each, void *arg, struct err *err);
+int file_list_names(struct store *s, const char *prefix, store_each *each, void *arg, struct err *err);
 
 #endif

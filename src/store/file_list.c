@@ -15,6 +15,7 @@ struct listing {
 	struct file_store *s;
 	store_each *each;
 	void *arg;
+	bool names_only;
 	char key[STORE_KEY_MAX + 2]; /* the directory that is walked, "" or with a '/' behind it; a name goes behind that */
 };
 
@@ -52,12 +53,14 @@ find_types(int dirfd, struct fs_names *names)
 static int walk(struct listing *l, int dirfd, int depth, struct err *err);
 
 static int
-list_object(struct listing *l, int dirfd, const char *name, struct err *err)
+list_object(struct listing *l, int dirfd, const struct fs_name *n, struct err *err)
 {
 	struct store_entry e = {.key = l->key};
 	struct stat st;
 
-	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (l->names_only && n->type == DT_REG)
+		return l->each(&e, l->arg, err);
+	if (fstatat(dirfd, n->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : file_error(l->s, errno, "stat", l->key, err);
 	if (!S_ISREG(st.st_mode))
 		return file_error(l->s, ELOOP, "list", l->key, err);
@@ -102,7 +105,7 @@ list_name(struct listing *l, int dirfd, const struct fs_name *n, int depth, stru
 		return err_set(
 		    err, ERR_CORRUPT, 0, "'%s%s' in %s is deeper or longer than any key", l->key, n->name, l->s->url);
 	memcpy(l->key + at, n->name, len + 1);
-	rc = is_dir ? list_dir(l, dirfd, n->name, depth, err) : list_object(l, dirfd, n->name, err);
+	rc = is_dir ? list_dir(l, dirfd, n->name, depth, err) : list_object(l, dirfd, n, err);
 	l->key[at] = '\0';
 	return rc;
 }
@@ -124,11 +127,10 @@ walk(struct listing *l, int dirfd, int depth, struct err *err)
 	return rc;
 }
 
-int
-file_list(struct store *store, const char *prefix, store_each *each, void *arg, struct err *err)
+static int
+list(struct file_store *s, const char *prefix, bool names_only, store_each *each, void *arg, struct err *err)
 {
-	struct file_store *s = (struct file_store *)store;
-	struct listing l = {.s = s, .each = each, .arg = arg};
+	struct listing l = {.s = s, .each = each, .arg = arg, .names_only = names_only};
 	char dir[STORE_KEY_MAX + 2];
 	FD_AUTO int fd = -1;
 	size_t n = strlen(prefix);
@@ -155,4 +157,16 @@ file_list(struct store *store, const char *prefix, store_each *each, void *arg, 
 	}
 	/* whatever was not there counts only if the root is */
 	return file_check_root(s, err);
+}
+
+int
+file_list(struct store *store, const char *prefix, store_each *each, void *arg, struct err *err)
+{
+	return list((struct file_store *)store, prefix, false, each, arg, err);
+}
+
+int
+file_list_names(struct store *store, const char *prefix, store_each *each, void *arg, struct err *err)
+{
+	return list((struct file_store *)store, prefix, true, each, arg, err);
 }

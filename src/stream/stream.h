@@ -3,6 +3,8 @@
  *
  * sink.write   takes all bytes or fails; after a failure only free is called.
  * sink.finish  the only commit: when it returns 0 the bytes are where they belong, durable and visible; called at most once.
+ * sink.begin_finish  says that finish comes next, without waiting: what can be done meanwhile begins. May be NULL, and need not
+ *              be called; who has several sinks calls it for all before it finishes the first.
  * sink.free    releases; without a successful finish before it, nothing is left visible. Takes NULL through sink_free.
  * source.read  up to cap bytes; *got = 0 only at the end. Fewer than cap does not mean the end.
  *
@@ -25,6 +27,7 @@ struct sink_ops {
 	int (*write)(struct sink *s, const void *data, size_t len, struct err *err);
 	int (*finish)(struct sink *s, struct err *err);
 	void (*free)(struct sink *s);
+	void (*begin_finish)(struct sink *s);
 };
 struct sink {
 	const struct sink_ops *ops;
@@ -48,6 +51,13 @@ static inline int
 sink_finish(struct sink *s, struct err *err)
 {
 	return s->ops->finish(s, err);
+}
+
+static inline void
+sink_begin_finish(struct sink *s)
+{
+	if (s->ops->begin_finish != NULL)
+		s->ops->begin_finish(s);
 }
 
 static inline void

@@ -167,8 +167,11 @@ recipients-file = {keys}/recipients
 comparison-key = {keys}/comparison-key
 identity = {keys}/identity
 signers-file = {keys}/signers
-""", encoding="utf-8")
+{self.extra()}""", encoding="utf-8")
         self.site.run(self._program("pgcairn"), "--config", self.config, "init")
+
+    def extra(self):
+        return ""
 
     def push(self, path, name):
         return [self._program("pgcairn-wal-archive"), "--config", self.config, path, name]
@@ -216,7 +219,7 @@ compress-type={self.codec}
 process-max=2
 start-fast=y
 expire-auto=n
-[race]
+{self.extra()}[race]
 pg1-path={self.site.pgdata}
 pg1-socket-path={work}
 pg1-user=postgres
@@ -224,6 +227,9 @@ pg1-user=postgres
         self.site.own(self.config)
         self.config.chmod(0o600)
         self.site.run(*self._command("stanza-create"))
+
+    def extra(self):
+        return ""
 
     def _command(self, verb, *words):
         return ["pgbackrest", f"--config={self.config}", "--stanza=race", *words, verb]

@@ -3,8 +3,9 @@
 #
 #   sh tests/bench/run.sh race         against pgBackRest, on a cluster of 2 GB: about ten minutes, 16 GB in TMPDIR
 #   sh tests/bench/run.sh race small   shows in a minute that the race can be run; its figures say nothing
-#   sh tests/bench/run.sh replay       a recovery of 200 segments, beside cp and pgBackRest: about half an hour
-#   sh tests/bench/run.sh replay small shows in two minutes that it can be run
+#   sh tests/bench/run.sh wal [small]  the agent against pgBackRest's asynchronous archiving, a backlog of 200 segments
+#   sh tests/bench/run.sh primary [small]  what archiving to two repositories costs a busy primary: about ten minutes
+#   sh tests/bench/run.sh replay [small]  a recovery of 200 segments, beside cp and pgBackRest: about half an hour
 #   sh tests/bench/run.sh primitives   what the single steps cost: about five minutes, 2 GB in TMPDIR
 #
 # Needs PostgreSQL's server programs (PG_BINDIR, else the newest below /usr/lib/postgresql), and the race pgbackrest and
@@ -16,7 +17,7 @@ export LC_ALL
 source_root=$(cd "$(dirname "$0")/../.." && pwd)
 
 usage() {
-	echo "usage: sh tests/bench/run.sh race [small] | replay [small] | primitives" >&2
+	echo "usage: sh tests/bench/run.sh race [small] | wal [small] | primary [small] | replay [small] | primitives" >&2
 	exit 2
 }
 
@@ -138,7 +139,8 @@ build() { # tests
 	fi
 }
 
-run_contest() { # race|replay full|small
+# Against pgBackRest, which has to be there.
+run_against() { # script full|small
 	command -v pgbackrest >/dev/null || die "no pgbackrest; hint: sh examples/dependencies.sh bench"
 	build false
 	cc -O2 -o "$work/timer" "$source_root/tests/bench/timer.c"
@@ -152,16 +154,24 @@ run_contest() { # race|replay full|small
 	echo
 	PYTHONDONTWRITEBYTECODE=1 python3 "$source_root/tests/bench/$1.py" "$2" "$work" "$bindir" "$work/bin" "$work/timer" || {
 		tail -n 20 "$work/race.log" >&2
-		die "the $1 was broken off"
+		die "the race was broken off"
 	}
 }
 
-run_race() {
-	run_contest race "$1"
+run_race() { # full|small
+	run_against race "$1"
 }
 
-run_replay() {
-	run_contest replay "$1"
+run_wal() { # full|small
+	run_against wal "$1"
+}
+
+run_primary() { # full|small
+	run_against primary "$1"
+}
+
+run_replay() { # full|small
+	run_against replay "$1"
 }
 
 run_primitives() {
@@ -185,8 +195,8 @@ run_primitives() {
 what=$1
 size=full
 case "$*" in
-race | replay | primitives) ;;
-"race small" | "replay small") size=small ;;
+race | wal | primary | replay | primitives) ;;
+"race small" | "wal small" | "primary small" | "replay small") size=small ;;
 *) usage ;;
 esac
 # shellcheck disable=SC2012  # names without surprises

@@ -6,6 +6,7 @@ directory has its pg_control only when everything else is there: after exit 0 it
 
 import contextlib
 import itertools
+import json
 import shutil
 
 import pytest
@@ -57,7 +58,7 @@ class BackupBench(Bench):
     def does_not_start(self, into):
         with self.server(into) as cluster:
             said = cluster.start(status=1).stderr + cluster.log_text()
-        assert "global/pg_control" in said or "is not a database cluster directory" in said, said
+        assert "ready to accept connections" not in said and "starting PostgreSQL" not in said, said
 
 
 @pytest.fixture(scope="module")
@@ -110,14 +111,16 @@ def holds_backup(bench, acknowledged, start=False):
     if found:
         restores(bench, start)
     if not acknowledged:
+        bench.source.sql("SELECT pg_reload_conf()")  # wakes an archiver that has failed three times
         bench.site.json("backup", "--full")
         restores(bench)
 
 
 def take_backup(bench):
-    """The label, or None when it failed."""
-    result = bench.site.pgcairn("backup", "--full", status=None)
-    return labels(bench)[-1] if result.returncode == 0 else None
+    """The label, or None when it failed. Without power the wait for WAL is in vain."""
+    bench.source.sql("SELECT pg_reload_conf()")
+    result = bench.site.pgcairn("backup", "--full", "--json", "--wal-timeout", "20s", status=None)
+    return json.loads(result.stdout)["label"] if result.returncode == 0 else None
 
 
 def test_a_backup_that_was_acknowledged_restores_after_a_power_cut(bench):

@@ -23,9 +23,10 @@ MAY_INCLUDE = {
 BELOW_REPO = set(MAY_INCLUDE)
 MAY_INCLUDE["repo"] = BELOW_REPO
 MAY_INCLUDE["ops"] = BELOW_REPO | {"repo"}
-MAY_INCLUDE["agent"] = MAY_INCLUDE["cli"] = BELOW_REPO | {"repo", "ops"}
-# The two commands share their reading of argv, which is cli's work.
-MAY_INCLUDE["archive_command"] = MAY_INCLUDE["restore_command"] = BELOW_REPO | {"repo", "ops", "cli"}
+MAY_INCLUDE["agent"] = BELOW_REPO | {"repo", "ops"}
+MAY_INCLUDE["cli"] = BELOW_REPO | {"repo", "ops", "agent"}
+# The two commands share their reading of argv, which is cli's work, and ask the agent.
+MAY_INCLUDE["archive_command"] = MAY_INCLUDE["restore_command"] = BELOW_REPO | {"repo", "ops", "agent", "cli"}
 # What pulls libpq in, and who must start without it.
 NEEDS_LIBPQ = {"pg/conn.h", "pg/basebackup.h", "pg/receiver.h"}
 WITHOUT_LIBPQ = {"archive_command", "restore_command", "repo"}

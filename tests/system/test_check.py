@@ -1,7 +1,17 @@
 """What check says when all is well, and when one thing after the other is not."""
 
-from harness import Cluster, Site, wait_until
+import json
+import re
+
+import pytest
+
+from harness import MB, Cluster, Site, flip_bit, wait_until
 from reports import backed_up, fill, problems, segments, shared, without_far  # noqa: F401 (fixtures are used by their names)
+
+
+def with_limits(site, *lines):
+    site.extra = ["[check]", *lines]
+    site.write_config()
 
 
 def test_check_is_green_and_proves_archiving(shared):
@@ -25,7 +35,7 @@ def test_check_speaks_nagios(shared, without_far):
         said = shared.pgcairn("check", "--nagios").stdout
         assert said.startswith("OK - ") and said.count("\n") == 1
         perfdata = dict(word.split("=") for word in said.split("|")[1].split())
-        assert {"backup_age", "ready", "oldest_ready", "archived_in"} <= set(perfdata)
+        assert {"backup_age", "ready", "oldest_ready", "archived_in", "lag_seconds_far"} - set(perfdata) <= {"lag_seconds_far"}
     finally:
         shared.repositories["far"].rename(shared.repositories["far"].with_name("away"))
 
@@ -147,8 +157,277 @@ def test_a_repository_that_lags_behind_is_named(two_repositories):
     fill(source)
     source.archive_now()
     far.with_name("away").rename(far)
+    assert "lag" not in problems(site, status=0, options=("--no-switch",)), "a moment behind is no finding"
+    with_limits(site, "lag-max-age = 1s")
+    wait_until(lambda: "lag" in problems(site, status={0, 3}, options=("--no-switch",)), "a second to pass")
+    report = site.json("check", "--no-switch", status=3)
+    lags = {lag["repository"]: lag for lag in report["lag"]}
+    assert (lags["near"]["segments"], lags["far"]["segments"], lags["far"]["bytes"]) == (0, 1, MB)
+    assert lags["far"]["seconds"] >= 1
+    lag, = [f for f in report["findings"] if f["check"] == "lag" and f["repository"] == "far"]
+    assert lag["severity"] == "warning" and "1 segments behind" in lag["what"] and lag["remedy"]
+    wait_until(lambda: problems(site, options=("--no-switch",))["lag"]["severity"] == "critical", "six seconds to pass")
+
+
+def test_a_repository_that_lacks_what_pg_wal_has_no_longer_lags_for_a_time_that_is_not_known(two_repositories):
+    site = two_repositories
+    site.acknowledge = "1"
+    source = backed_up(site)
+    far = site.repositories["far"]
+    far.rename(far.with_name("away"))
+    for _ in range(2):
+        fill(source)
+        source.archive_now()
+    far.with_name("away").rename(far)
+    missing = min(p.name for p in segments(site, "near") if p.name not in {q.name for q in segments(site, "far")})
+    source.stop()  # its checkpoint takes old segments again
+    source.start()
+    path = source.data / "pg_wal" / missing
+    path.unlink(missing_ok=True)
+    lag = problems(site, options=("--no-switch",))["lag"]
+    assert "longer than pg_wal reaches back" in lag["what"] and lag["severity"] == "warning"
+    assert "seconds" not in [entry for entry in site.json("check", "--no-switch", status=3)["lag"] if entry["segments"]][0]
+
+
+def test_where_the_server_is_down_a_repository_is_compared_with_the_others(two_repositories):
+    site = two_repositories
+    site.acknowledge = "1"
+    source = backed_up(site)
+    far = site.repositories["far"]
+    far.rename(far.with_name("away"))
+    fill(source)
+    source.archive_now()
+    far.with_name("away").rename(far)
+    source.stop()
+    lag = problems(site, options=("--no-switch",))["lag"]
+    assert lag["repository"] == "far" and "repository 'near' has" in lag["what"]
+
+
+@pytest.mark.parametrize("command", ["exit 200", *(pytest.param(c, marks=pytest.mark.slow) for c in ("kill -9 $$", "no-such-command-anywhere", "exec /etc/passwd"))])
+def test_an_archiver_that_dies_uncounted_is_noticed(site, command):
+    """pg_stat_archiver stands still then, as on an idle server."""
+    source = backed_up(site)
+    source.sql("ALTER SYSTEM SET archive_command = %s", command)
+    source.sql("SELECT pg_reload_conf()")
+    before = source.value("SELECT failed_count FROM pg_stat_archiver")
+    found_now = problems(site, options=("--timeout", "60s"))
+    assert "above 125" in found_now["archiving"]["what"] and "127 is not found" in found_now["archiving"]["remedy"]
+    with_limits(site, "stuck-after = 2s")
+    wait_until(lambda: "archiver" in problems(site, options=("--no-switch",)), "a restart of the archiver", timeout=90)
+    finding = problems(site, options=("--no-switch",))["archiver"]
+    assert finding["severity"] == "critical" and "above 125" in finding["what"] and finding["remedy"]
+    assert source.value("SELECT failed_count FROM pg_stat_archiver") == before, "the server counts nothing"
+    source.sql("ALTER SYSTEM RESET archive_command")
+    source.sql("SELECT pg_reload_conf()")
+    wait_until(lambda: problems(site, status={0, 3}, options=("--no-switch",)) == {}, "the archiver to go on", timeout=90)
+
+
+def test_an_archiver_that_hangs_is_noticed_and_told_from_one_that_dies(site, runtime):
+    source = backed_up(site)
+    source.sql("CREATE ROLE watcher LOGIN")
+    source.sql("ALTER SYSTEM SET archive_command = 'sleep 600'")
+    source.sql("SELECT pg_reload_conf()")
+    source.switch_wal()
+    with_limits(site, "stuck-after = 2s")
+    wait_until(lambda: "archiver" in problems(site, status={0, 3}, options=("--no-switch",)), "two seconds to pass")
+    assert "archive_command hangs" in problems(site, options=("--no-switch",))["archiver"]["what"]
+    site.conninfo = source.conninfo.replace("user=postgres", "user=watcher")
+    site.write_config()
+    finding = problems(site, options=("--no-switch",))["archiver"]
+    assert "hangs, or ends with a status above 125" in finding["what"] and "role.sql" in finding["remedy"]
+    source.stop("immediate")
+    runtime.run(["pkill", "-f", "^sleep 600"], status=None)
+
+
+def test_a_slow_archiver_that_gets_on_is_not_stuck(site):
+    source = backed_up(site)
+    source.sql("ALTER SYSTEM SET archive_command = %s", f"sleep 0.7; {source.value('SHOW archive_command')}")
+    source.sql("SELECT pg_reload_conf()")
+    for _ in range(8):
+        source.switch_wal()
+    with_limits(site, "stuck-after = 2s")
+    wait_until(lambda: site.json("check", "--no-switch", status={0, 3})["oldest_ready_seconds"] >= 2, "a file to wait")
+    assert "archiver" not in problems(site, status={0, 3}, options=("--no-switch",))
+
+
+def test_the_backlog_is_asked_of_the_server_where_its_files_cannot_be_seen(site):
+    source = backed_up(site)
+    source.sql("CREATE ROLE watcher LOGIN")
+    source.sql("ALTER SYSTEM SET archive_command = '/bin/false'")
+    source.sql("SELECT pg_reload_conf()")
+    source.switch_wal()
+    site.conninfo = source.conninfo.replace("user=postgres", "user=watcher")
+    site.write_config("\n".join(line for line in site.config_text().splitlines() if not line.startswith("pgdata")))
+    report = site.json("check", "--no-switch", status=3)
+    assert "ready" not in report, "a role that may not look"
+    assert [f["severity"] for f in report["findings"] if f["check"] == "backlog"] == ["note"]
+    source.sql("GRANT pg_monitor TO watcher")
+    report = site.json("check", "--no-switch", status=3)
+    assert report["ready"] == 1
+    assert [f["severity"] for f in report["findings"] if f["check"] == "pg-wal"] == ["note"]
+
+
+def test_the_time_until_pg_wal_is_full_is_told_and_how_it_was_estimated(site):
+    source = backed_up(site)
+    fill(source, 20000)
+    source.archive_now()
+    report = site.json("check", "--no-switch")
+    finding, = [f for f in report["findings"] if f["check"] == "pg-wal"]
+    assert finding["severity"] == "ok" and "if archiving stood still" in finding["what"] and "of WAL an hour" in finding["what"]
+    assert report["pg_wal"]["free"] < report["pg_wal"]["total"] and report["pg_wal"]["full_in_seconds"] > 0
+    with_limits(site, "pg-wal-full-in = 36500d")
     found_now = problems(site, options=("--no-switch",))
-    assert found_now["lag"]["repository"] == "far" and found_now["lag"]["severity"] == "warning"
+    assert found_now["pg-wal"]["severity"] == "warning" and "never delete in pg_wal" in found_now["pg-wal"]["remedy"]
+    source.sql("ALTER SYSTEM SET archive_command = '/bin/false'")
+    source.sql("SELECT pg_reload_conf()")
+    source.switch_wal()
+    wait_until(lambda: "archiver" in problems(site, options=("--no-switch",)), "a failed try")
+    finding = problems(site, options=("--no-switch",))["pg-wal"]
+    assert finding["severity"] == "critical" and "archiving stands still" in finding["what"]
+
+
+def test_little_room_is_a_finding_for_pg_wal_and_for_repositories(shared):
+    with_limits(shared, "space-warning = 100", "space-critical = 0")
+    try:
+        found_now = problems(shared, options=("--no-switch",))
+        assert found_now["pg-wal"]["severity"] == found_now["space"]["severity"] == "warning"
+        with_limits(shared, "space-warning = 100", "space-critical = 100")
+        found_now = problems(shared, options=("--no-switch",))
+        assert found_now["pg-wal"]["severity"] == found_now["space"]["severity"] == "critical"
+    finally:
+        shared.extra = []
+        shared.write_config()
+
+
+def identity_copy(site, severity=None):
+    finding, = [f for f in site.json("check", "--no-switch", status={0, 3})["findings"] if f["check"] == "identity-copy"]
+    assert severity is None or finding["severity"] == severity, finding
+    return finding
+
+
+def test_an_only_identity_needs_a_proved_copy_once_there_is_something_to_lose(site, runtime, place):
+    backed_up(site)
+    assert "--identity-copy" in identity_copy(site, "note")["remedy"]
+    with_limits(site, "identity-copy-within = 1s")
+    wait_until(lambda: identity_copy(site)["severity"] == "warning", "a second to pass")
+    copy = site.directory / "copy"
+    runtime.run(["cp", "-p", site.keys / "identity", copy])
+    said = site.pgcairn("check", "--identity-copy", copy).stdout
+    assert "proved" in said and "1 of 1 repositories" in said and "identity-x25519" not in said
+    assert "was proved at" in identity_copy(site, "ok")["what"]
+    with_limits(site, "identity-copy-max-age = 1s")
+    wait_until(lambda: identity_copy(site)["severity"] == "warning", "the proof to be too old")
+    assert "last proved at" in identity_copy(site)["what"]
+    assert site.json("check", "--identity-copy", copy)["backups_opened"] == 1
+
+
+def test_what_proves_no_copy_of_the_identity(site, runtime, place):
+    backed_up(site)
+    other = Site(runtime, place / "other")
+    other.cluster()
+    other.pgcairn("init")
+    identity = site.keys / "identity"
+    linked = site.directory / "linked"
+    linked.symlink_to(identity)
+    cases = {linked: (4, "identity itself"), identity: (4, "identity itself"), other.keys / "identity": (1, "no key of it is a recipient"),
+             site.directory / "none": (1, "none"), site.keys / "recipients": (2, "")}
+    for path, (status, word) in cases.items():
+        said = site.pgcairn("check", "--identity-copy", path, status=status).stderr
+        assert "is not proved" in said and word in said
+    open_to_all = site.directory / "open"
+    runtime.run(["cp", identity, open_to_all])
+    open_to_all.chmod(0o644)
+    assert "hint" in site.pgcairn("check", "--identity-copy", open_to_all, status=2).stderr
+    open_to_all.chmod(0o600)
+    repository = site.repositories["local"]
+    repository.rename(repository.with_name("away"))
+    site.pgcairn("check", "--identity-copy", open_to_all, status=1)
+    repository.with_name("away").rename(repository)
+    for key in site.objects("clusters/*/keys/*/0000"):
+        flip_bit(key, -10)
+    site.pgcairn("check", "--identity-copy", open_to_all, status=1)
+    identity_copy(site, "note")
+    assert not (site.directory / "state/identity-copy").exists(), "nothing was remembered"
+
+
+def test_the_proof_of_another_key_or_one_that_was_damaged_counts_for_nothing(site, runtime):
+    backed_up(site)
+    with_limits(site, "identity-copy-within = 1s")
+    copy = site.directory / "copy"
+    runtime.run(["cp", "-p", site.keys / "identity", copy])
+    site.pgcairn("check", "--identity-copy", copy)
+    remembered = site.directory / "state/identity-copy/main.json"
+    kept = json.loads(remembered.read_text())
+    assert set(kept) == {"time", "recipient"}, "nothing secret"
+    for text in ("", "{", json.dumps({**kept, "recipient": "00" * 32}), json.dumps({**kept, "time": "yesterday"})):
+        remembered.write_text(text)
+        wait_until(lambda: identity_copy(site)["severity"] == "warning", "a second to pass")
+
+
+def test_two_keys_need_no_proof(site, runtime, place):
+    """The operator brought a recipients-file with two keys before init."""
+    other = Site(runtime, place / "other")
+    other.cluster()
+    other.pgcairn("init")
+    runtime.run(["cp", "-p", other.keys / "identity", site.keys / "identity"])
+    second = Site(runtime, place / "second")
+    second.cluster()
+    second.pgcairn("init")
+    (site.keys / "recipients").write_text((other.keys / "recipients").read_text() + (second.keys / "recipients").read_text())
+    runtime.own(site.keys)
+    backed_up(site)
+    assert "2 keys open" in identity_copy(site, "ok")["what"]
+
+
+def test_an_identity_that_fits_nothing_is_a_warning_and_one_elsewhere_a_note(site, runtime, place):
+    backed_up(site)
+    other = Site(runtime, place / "other")
+    other.cluster()
+    other.pgcairn("init")
+    identity = site.keys / "identity"
+    identity.rename(site.directory / "away")
+    with_limits(site, "identity-copy-within = 1s")
+    assert "not known here" in identity_copy(site, "note")["what"], "a host that only writes"
+    runtime.run(["cp", "-p", other.keys / "identity", identity])
+    assert "opens nothing" in problems(site, options=("--no-switch",))["identity"]["what"]
+
+
+def nagios(site, *options, status):
+    done = site.pgcairn("check", "--nagios", *options, status=status)
+    assert done.stdout.count("\n") == 1 and done.stdout.count("|") <= 1, done.stdout
+    return done.stdout
+
+
+def test_nagios_hears_unknown_of_all_that_keeps_check_from_its_work(shared):
+    unknown = 3
+    assert nagios(shared, "--no-such-option", status=unknown).startswith("UNKNOWN - ")
+    shared.write_config(shared.config_text() + "[check]\nbackup-max-age = soon\n")
+    try:
+        assert "backup-max-age" in nagios(shared, status=unknown)
+    finally:
+        shared.write_config()
+    shared.config.rename(shared.config.with_name("away"))
+    try:
+        assert nagios(shared, status=unknown).startswith("UNKNOWN - ")
+    finally:
+        shared.config.with_name("away").rename(shared.config)
+    assert nagios(shared, "--identity-copy", shared.directory / "none", status=unknown).startswith("UNKNOWN - ")
+
+
+def test_nagios_warns_with_1_and_its_numbers_fit_the_guidelines(shared):
+    with_limits(shared, "space-warning = 100", "space-critical = 0")
+    try:
+        said = nagios(shared, "--no-switch", status=1)
+        assert said.startswith("WARNING - pgcairn main: ") and "pg-wal: " in said
+        words = said.split(" | ")[1].split()
+        labels = [word.split("=")[0] for word in words]
+        assert len(set(labels)) == len(labels)
+        assert {"lag_segments_near", "lag_bytes_far", "pg_wal_free", "ready"} <= set(labels)
+        for word in words:
+            assert re.fullmatch(r"[a-z0-9_.-]+=[0-9.]+(s|B)?(;[0-9]*:?){0,2}(;[0-9]*){0,2}", word), word
+    finally:
+        shared.extra = []
+        shared.write_config()
 
 
 def test_no_encryption_is_a_warning(site):

@@ -162,6 +162,61 @@ def test_repositories_that_disagree_are_not_decided_about(conflict):
     assert "different content in service" in said
 
 
+@pytest.fixture
+def without(conflict):
+    """Takes repositories away, and puts them back in the end."""
+    gone = []
+
+    def take(name):
+        conflict.repositories[name].rename(conflict.directory / f"repository-{name}")
+        gone.append(name)
+
+    yield take
+    for name in gone:
+        (conflict.directory / f"repository-{name}").rename(conflict.repositories[name])
+
+
+def test_a_silent_repository_hides_the_conflicts_of_no_other(conflict, without):
+    without("far")
+    told = conflict.pgcairn("conflict", "list", status=3)
+    assert conflict.file in told.stdout and "OPEN" in told.stdout and "'far' is silent" in told.stderr
+    report = conflict.json("conflict", "list", status=3)
+    assert {c["repository"] for c in report["conflicts"]} == {"near"} and report["silent"][0]["repository"] == "far"
+    assert conflict.json("conflict", "show", conflict.file, status=3)["conflicts"][0]["first"]["signer"]
+    without("near")
+    assert "open the repository's directory" in conflict.pgcairn("conflict", "list", status=1).stderr
+
+
+def test_what_may_lie_in_a_silent_repository_is_not_called_absent(conflict, without):
+    for path in conflict.objects("clusters/*/conflict/**/*", "near"):
+        path.unlink()
+    without("far")
+    said = conflict.pgcairn("conflict", "show", conflict.file, status=1).stderr
+    assert "'far' is silent" in said and "repositories that answer" in said
+
+
+def test_a_decision_reaches_the_repositories_that_answer_and_the_policy_judges(conflict, without):
+    without("far")
+    said = conflict.pgcairn("conflict", "resolve", conflict.file, "--keep", "first", "--reason", REASON, status={1, 2}).stderr
+    assert "acknowledge" in said, "all of them must have it"
+    conflict.acknowledge = "1"
+    conflict.write_config()
+    assert resolve(conflict, status=3)[0]["reason"] == REASON
+    assert decisions(conflict, "near") == ["resolved"]
+
+
+def test_a_decision_reaches_a_repository_that_was_silent_when_it_is_made_again(conflict, without):
+    conflict.acknowledge = "1"
+    conflict.write_config()
+    away = conflict.directory / "away"
+    conflict.repositories["far"].rename(away)
+    resolve(conflict, status=3)
+    away.rename(conflict.repositories["far"])
+    assert decisions(conflict, "far") == []
+    resolve(conflict)
+    assert decisions(conflict, "far") == ["resolved"]
+
+
 def test_a_decision_that_was_tampered_with_is_none(conflict):
     resolve(conflict)
     for repository in conflict.repositories:

@@ -262,6 +262,30 @@ def test_a_gap_that_one_repository_has_is_seen_whoever_is_asked(held):
     held.fetch(held.bad, held.directory / "fetched", status=ABORT)
 
 
+def test_a_silent_repository_hides_the_gaps_of_no_other(held):
+    record(held)
+    near, far = held.repositories["near"], held.repositories["far"]
+    near.rename(near.with_name("away"))
+    told = held.pgcairn("gap", "list", status=3)
+    assert held.bad in told.stdout and "far" in told.stdout and "'near' is silent" in told.stderr
+    report = held.json("gap", "list", status=3)
+    assert [g["repository"] for g in report["gaps"]] == ["far"]
+    assert [s["repository"] for s in report["silent"]] == ["near"] and report["silent"][0]["error"]["hint"]
+    far.rename(far.with_name("gone"))
+    assert "open the repository's directory" in held.pgcairn("gap", "list", status=1).stderr, "nobody answers"
+    far.with_name("gone").rename(far)
+    near.with_name("away").rename(near)
+    assert held.json("gap", "list")["silent"] == []
+
+
+def test_nothing_given_up_is_not_said_for_a_repository_that_is_silent(held):
+    far = held.repositories["far"]
+    far.rename(far.with_name("away"))
+    assert "in the repositories that answer" in held.pgcairn("gap", "list", status=3).stdout
+    far.with_name("away").rename(far)
+    assert "in the" not in held.pgcairn("gap", "list").stdout
+
+
 def test_it_is_recorded_in_as_many_repositories_as_must(held):
     far = held.repositories["far"]
     far.rename(far.with_name("away"))

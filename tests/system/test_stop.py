@@ -82,6 +82,26 @@ def test_info_and_check_show_it_and_forget_it(stopped):
     assert "stopped" not in problems(stopped, status=0)
 
 
+@pytest.mark.parametrize("is_stopped", [True, False])
+def test_whether_it_is_stopped_is_called_not_known_where_the_state_cannot_be_read(running, is_stopped):
+    """By a user who may read the repositories and not the state directory: "not stopped" would be a guess."""
+    if is_stopped:
+        running.json("stop", "--reason", REASON)
+    folder = running.directory / "state/stopped"
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0)
+    try:
+        archiving = running.json("info")["archiving"]
+        assert archiving["stopped"] is None and "ermission denied" in archiving["error"]["message"]
+        assert "NOT KNOWN" in running.pgcairn("info").stdout
+        finding = problems(running, options=("--no-switch",))["stopped"]
+        assert "not known" in finding["what"] and "state directory" in finding["remedy"]
+    finally:
+        folder.chmod(0o700)
+        running.runtime.own(folder)
+        running.pgcairn("start")
+
+
 def test_a_stop_that_is_forgotten_becomes_critical(running):
     running.extra = ["[check]", "archive-max-age = 1s"]
     running.write_config()

@@ -42,7 +42,8 @@ links_open(struct links *l, struct world *w, timeline_t timeline, uint64_t first
 	t = wal_set_timeline(l->set, timeline);
 	assert_non_null(t);
 	l->path = (struct timeline_history){.timeline = timeline, .n = t->history.n, .entries = t->history.entries};
-	return wal_chain_build(&l->chain, l->repositories, l->n, l->set, &l->path, SEGMENT_LSN(first), upto, &l->err);
+	return wal_chain_build(&l->chain, l->repositories, l->n, l->set, &l->path,
+	    &(struct wal_chain_options){.start = SEGMENT_LSN(first), .upto = upto}, &l->err);
 }
 
 static inline void

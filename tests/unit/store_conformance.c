@@ -68,7 +68,7 @@ conform_expect(struct store *s, const char *key, const void *want, size_t len)
 		assert_memory_equal(data, want, len);
 }
 
-/* The keys below a prefix, one a line. */
+/* The keys below a prefix, one a line; with and without what stat says of them. */
 static int
 add_line(const struct store_entry *e, void *arg, struct err *err)
 {
@@ -78,11 +78,13 @@ add_line(const struct store_entry *e, void *arg, struct err *err)
 static void
 expect_list(struct store *s, const char *prefix, const char *want)
 {
-	BUF_AUTO struct buf got = {0};
+	BUF_AUTO struct buf got = {0}, names = {0};
 	struct err err = {0};
 
 	conform_must(store_list(s, prefix, add_line, &got, &err), &err);
 	assert_string_equal(buf_text(&got), want);
+	conform_must(store_list_names(s, prefix, add_line, &names, &err), &err);
+	assert_string_equal(buf_text(&names), want);
 }
 
 static void

@@ -374,7 +374,8 @@ a_kind_has_a_name(void **state)
 	assert_string_equal(object_kind_name(OBJECT_RECORD), "record");
 	assert_string_equal(object_kind_name(0), "?");
 	assert_string_equal(object_kind_name(9), "quarantine");
-	assert_string_equal(object_kind_name(10), "?");
+	assert_string_equal(object_kind_name(10), "wal-index");
+	assert_string_equal(object_kind_name(11), "?");
 	assert_string_equal(object_kind_name(255), "?");
 }
 

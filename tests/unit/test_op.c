@@ -1,9 +1,11 @@
 /* What every verb stands on: who has acknowledged, whose id is pinned, and where a repository may not lie. */
+#include "moody_store.h"
 #include "world.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/str.h"
 #include "ops/place.h"
@@ -107,6 +109,58 @@ one_repository_that_does_not_open_leaves_the_others(void **state)
 		assert_int_equal(f->targets[0].err.kind, ERR_IO);
 	}
 	world_close(&w);
+}
+
+/* Guards, and behind the first one's a store that hangs until it is let go. */
+static struct moody *
+hang_first(struct world *w, struct store **s)
+{
+	const struct guard_options limits = {.limit_ms = 100};
+	struct moody *m = moody_new();
+	struct err err = {0};
+
+	must(guards_new(&w->op.guards, w->config, &limits, &err), &err);
+	must(guard_wrap(guards_of(w->op.guards, &w->config->repositories[0]), s, &m->store, &err), &err);
+	moody_hang(m, MOODY_STAT, true);
+	must_fail(moody_do(*s, MOODY_STAT, &err), ERR_RETRY, &err, "hangs");
+	return m;
+}
+
+static void
+a_repository_that_hangs_is_out_at_once_and_back_when_it_answers(void **state)
+{
+	(void)state;
+	for (int open_only = 0; open_only < 2; open_only++) {
+		struct world w;
+		struct store *s;
+		struct moody *m;
+		struct err err = {0};
+
+		world_open(&w, &(struct world_options){.repositories = 2});
+		w.op.guards_open_only = open_only;
+		m = hang_first(&w, &s);
+		{
+			FANOUT_AUTO struct fanout *f = NULL;
+			WRITER_AUTO struct writer *writer = world_writer(&w);
+			int64_t began = clock_monotonic_ms();
+
+			must(op_open_fanout(&w.op, writer, &f, &err), &err);
+			assert_true(clock_monotonic_ms() - began < 10000);
+			assert_true(f->targets[0].failed && !f->targets[1].failed);
+			assert_int_equal(f->targets[0].err.kind, ERR_RETRY);
+			assert_non_null(strstr(f->targets[0].err.msg, "repository 'a' does not answer"));
+		}
+		must(world_archive(&w, "000000010000000000000009", &err), &err); /* to the one that answers */
+		assert_int_equal(world_count(&w, "a", "wal/"), 0);
+		moody_hang(m, MOODY_STAT, false);
+		store_close(s);
+		must(world_archive(&w, "00000001000000000000000A", &err), &err);
+		assert_int_equal(world_count(&w, "a", "wal/"), 1);
+		assert_int_equal(world_count(&w, "b", "wal/"), 2);
+		guards_free(STEAL(w.op.guards));
+		moody_free(m);
+		world_close(&w);
+	}
 }
 
 static void
@@ -250,6 +304,7 @@ main(void)
 	    cmocka_unit_test(the_policy_decides_what_is_acknowledged),
 	    cmocka_unit_test(a_repository_that_this_host_knows_by_another_id_is_refused),
 	    cmocka_unit_test(one_repository_that_does_not_open_leaves_the_others),
+	    cmocka_unit_test(a_repository_that_hangs_is_out_at_once_and_back_when_it_answers),
 	    cmocka_unit_test(missing_keys_say_how_they_are_made),
 	    cmocka_unit_test(a_writer_must_fit_its_repository),
 	    cmocka_unit_test(a_repository_lies_apart_from_what_it_protects),

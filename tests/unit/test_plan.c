@@ -9,46 +9,6 @@
 static const char *const on_two[] = {
     "000000020000000000000013", "000000020000000000000014", "000000020000000000000015", "00000002.history"};
 
-/* A backup that begins with segment first and is consistent a little behind it. */
-static void
-put_backup_of(struct world *w, uint64_t sysid, const char *label, timeline_t timeline, uint64_t first)
-{
-	struct manifest_head head = {.sysid = sysid,
-	    .major = 15,
-	    .server_version = 150020,
-	    .segment_size = 1 << 20,
-	    .start_timeline = timeline,
-	    .stop_timeline = timeline,
-	    .start_lsn = SEGMENT_LSN(first) + 0x28,
-	    .checkpoint_lsn = SEGMENT_LSN(first) + 0x30,
-	    .stop_lsn = SEGMENT_LSN(first) + 0x60,
-	    .start_time_us = 1,
-	    .stop_time_us = 2};
-	WRITER_AUTO struct writer *writer = world_writer(w);
-	FANOUT_AUTO struct fanout *f = world_fanout(w, writer);
-	WRITER_OBJECT_AUTO struct writer_object o = {0};
-	BUF_AUTO struct buf clear = {0}, sealed = {0}, line = {0};
-	char name[OBJECT_NAME_MAX];
-	struct epoch epoch;
-	struct err err = {0};
-
-	(void)snprintf(head.label, sizeof(head.label), "%s", label);
-	must(layout_manifest(name, label, 0, &err), &err);
-	must(writer_new_epoch(writer, f, "backup", &epoch, &err), &err);
-	must(writer_start(writer, f, &o, OBJECT_MANIFEST, name, &epoch, NULL, NULL, &err), &err);
-	must(manifest_end_encode(&(struct manifest_counts){0}, &line, &err), &err);
-	must(object_writer_write(o.object, line.data, line.len, &err), &err);
-	must(manifest_head_encode(&head, &clear, &err), &err);
-	must(buf_append(&sealed, "{}", 2, &err), &err);
-	must(object_writer_finish(o.object, &clear, &sealed, NULL, &err), &err);
-}
-
-static void
-put_backup(struct world *w, const char *label, timeline_t timeline, uint64_t first)
-{
-	put_backup_of(w, w->sysid, label, timeline, first);
-}
-
 /* A pg_upgrade: another system goes on under the cluster's name. */
 static void
 put_lineage(struct world *w, uint64_t sysid)
@@ -73,8 +33,8 @@ setup(void **state)
 
 	world_open(w, &(struct world_options){.repositories = 2});
 	world_archive_all(w, main_segments, ARRAY_LEN(main_segments));
-	put_backup(w, "first", 1, 9);
-	put_backup(w, "second", 1, 0x10);
+	world_backup(w, "first", 1, 9);
+	world_backup(w, "second", 1, 0x10);
 	*state = w;
 	return 0;
 }
@@ -152,9 +112,9 @@ the_end_of_the_backup_is_that_of_the_newest_system(void **state)
 
 	/* the old system's backups lie further on, and on a timeline that the new one does not have */
 	world_archive_all(w, on_two, ARRAY_LEN(on_two));
-	put_backup(w, "old", 2, 0x14);
+	world_backup(w, "old", 2, 0x14);
 	put_lineage(w, w->sysid + 1);
-	put_backup_of(w, w->sysid + 1, "upgraded", 1, 2);
+	world_backup_of(w, w->sysid + 1, "upgraded", 1, 2);
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
 		PLAN_AUTO struct plan *p = NULL, *chosen = NULL;
 
@@ -180,7 +140,7 @@ latest_follows_the_newest_timeline_that_holds_a_backup(void **state)
 	must(make(w, &(struct plan_options){.timeline = 1}, &one, &err), &err);
 	assert_int_equal(one->path.timeline, 1);
 	/* a backup of timeline 1 from behind the fork is not on 2's path */
-	put_backup(w, "behind", 1, 0x14);
+	world_backup(w, "behind", 1, 0x14);
 	must(make(w, &(struct plan_options){.timeline = 2}, &late, &err), &err);
 	assert_string_equal(late->backup->label, "second");
 	must_fail(make(w, &(struct plan_options){.timeline = 2, .label = "behind"}, &none, &err), ERR_REFUSED, &err,
@@ -316,7 +276,7 @@ a_target_is_looked_for_in_the_system_that_had_it(void **state)
 		must(repository_append_lineage(r, 1, &next, &d, &writer->signing, &err), &err);
 	}
 	w->sysid = 7;
-	put_backup(w, "upgraded", 1, 0x40);
+	world_backup(w, "upgraded", 1, 0x40);
 	w->sysid = old;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		PLAN_AUTO struct plan *p = NULL;

@@ -1,5 +1,5 @@
 /* Recovery targets over real WAL: where PostgreSQL would stop, by brute force over all records, and what is refused. */
-#include "chain_fixture.h"
+#include "index_fixture.h"
 
 #include "ops/target.h"
 
@@ -10,11 +10,16 @@ struct stage {
 	struct manifest_head head;
 };
 
+/* cut: there are indexes, over the segments before it and from it on; 0: there are none. */
 static int
-stage_open(struct stage *s, const char *control, const char *const *segments, size_t n, uint64_t first)
+stage_open(struct stage *s, const char *control, const char *const *segments, size_t n, uint64_t first, uint64_t cut)
 {
 	world_open(&s->w, &(struct world_options){.control = control});
 	world_archive_all(&s->w, segments, n);
+	if (cut > first)
+		index_put(&s->w, "a", 1, first, cut - 1);
+	if (cut != 0)
+		index_put(&s->w, "a", 1, cut, first + n - 1);
 	must(links_open(&s->l, &s->w, 1, first, 0), &s->l.err);
 	s->f = find_all(&s->l);
 	s->head = (struct manifest_head){
@@ -23,21 +28,57 @@ stage_open(struct stage *s, const char *control, const char *const *segments, si
 }
 
 static int
-setup_main(void **state)
+setup_main_cut(void **state, uint64_t cut)
 {
 	struct stage *s = calloc(1, sizeof(*s));
 
 	*state = s;
-	return stage_open(s, NULL, main_segments, ARRAY_LEN(main_segments), 9);
+	return stage_open(s, NULL, main_segments, ARRAY_LEN(main_segments), 9, cut);
+}
+
+static int
+setup_spill_cut(void **state, uint64_t cut)
+{
+	struct stage *s = calloc(1, sizeof(*s));
+
+	*state = s;
+	return stage_open(s, "spill/control", spill_segments, ARRAY_LEN(spill_segments), 10, cut);
+}
+
+static int
+setup_main(void **state)
+{
+	return setup_main_cut(state, 0);
+}
+
+static int
+setup_main_indexed(void **state)
+{
+	return setup_main_cut(state, 9);
+}
+
+static int
+setup_main_indexed_in_two(void **state)
+{
+	return setup_main_cut(state, 0xF);
 }
 
 static int
 setup_spill(void **state)
 {
-	struct stage *s = calloc(1, sizeof(*s));
+	return setup_spill_cut(state, 0);
+}
 
-	*state = s;
-	return stage_open(s, "spill/control", spill_segments, ARRAY_LEN(spill_segments), 10);
+static int
+setup_spill_indexed(void **state)
+{
+	return setup_spill_cut(state, 10);
+}
+
+static int
+setup_spill_indexed_in_two(void **state)
+{
+	return setup_spill_cut(state, 13);
 }
 
 static int
@@ -399,10 +440,16 @@ main(void)
 	const struct CMUnitTest over_spill[] = {
 	    cmocka_unit_test(a_target_in_a_record_over_an_edge_is_found),
 	};
+	/* the same answers whether the chain is of segments or of rows */
+	int (*const mains[])(void **) = {setup_main, setup_main_indexed, setup_main_indexed_in_two};
+	int (*const spills[])(void **) = {setup_spill, setup_spill_indexed, setup_spill_indexed_in_two};
 	struct err err = {0};
-	int failed;
+	int failed = 0;
 
 	must(keys_init(&err), &err);
-	failed = cmocka_run_group_tests(over_main, setup_main, teardown);
-	return failed + cmocka_run_group_tests(over_spill, setup_spill, teardown);
+	for (size_t i = 0; i < ARRAY_LEN(mains); i++) {
+		failed += cmocka_run_group_tests(over_main, mains[i], teardown);
+		failed += cmocka_run_group_tests(over_spill, spills[i], teardown);
+	}
+	return failed;
 }

@@ -112,7 +112,7 @@ segments_of_two_repositories_make_one_chain(void **state)
 	must(links_open(&l, &w, 1, 9, 0), &l.err);
 	assert_int_equal(l.chain->n, ARRAY_LEN(main_segments));
 	for (size_t i = 0; i < l.chain->n; i++)
-		assert_int_equal(l.chain->links[i].mask, i % 2 != 0 ? 2 : 1);
+		assert_int_equal(wal_chain_mask(l.chain, i), i % 2 != 0 ? 2 : 1);
 	links_close(&l);
 	world_close(&w);
 }

@@ -60,14 +60,12 @@ make_set(const struct row *row)
 		const struct given_timeline *g = &row->timelines[i];
 		struct wal_set_timeline *t = &set->timelines[i];
 
-		*t = (struct wal_set_timeline){.timeline = g->timeline, .known = true, .n = g->n, .cap = g->n};
+		*t = (struct wal_set_timeline){.timeline = g->timeline, .known = true};
 		t->history.timeline = g->timeline;
-		t->segments = calloc(g->n + 1, sizeof(*t->segments));
 		t->history.entries = calloc(1, sizeof(*t->history.entries));
-		assert_non_null(t->segments);
 		assert_non_null(t->history.entries);
 		for (size_t k = 0; k < g->n; k++)
-			t->segments[k] = (struct wal_set_segment){g->segments[k], 1};
+			assert_int_equal(wal_spans_add(&t->spans, g->segments[k], 1, NULL), 0);
 		if (g->parent == 0)
 			continue;
 		t->history.entries[0] = (struct timeline_entry){g->parent, g->fork};

@@ -9,6 +9,7 @@
 #include "ops/archive.h"
 #include "ops/init.h"
 #include "pg/control.h"
+#include "repo/manifest.h"
 #include "wal_fixture.h"
 
 static const char *const names[] = {"a", "b", "c"};
@@ -61,12 +62,13 @@ write_config(struct world *w, const struct world_options *o)
 void
 world_make(struct world *w, const struct world_options *o)
 {
+	const char *tmp = getenv("TMPDIR");
 	FREE_AUTO uint8_t *control = NULL;
 	struct err err = {0};
 	size_t len;
 
 	memset(w, 0, sizeof(*w));
-	memcpy(w->dir, "/tmp/pgcairn-world-XXXXXX", 26);
+	(void)snprintf(w->dir, sizeof(w->dir), "%s/pgcairn-world-XXXXXX", tmp != NULL ? tmp : "/tmp");
 	assert_non_null(mkdtemp(w->dir));
 	w->n = o->repositories != 0 ? o->repositories : 1;
 	must(fs_make_dirs(world_path(w, "pgdata/global"), 0700, &err), &err);
@@ -138,6 +140,46 @@ world_archive_all(struct world *w, const char *const *list, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		must(world_archive(w, list[i], &err), &err);
+}
+
+void
+world_backup_of(struct world *w, uint64_t sysid, const char *label, timeline_t timeline, uint64_t first)
+{
+	const lsn_t begin = wal_segment_start(first, 1 << 20);
+	struct manifest_head head = {.sysid = sysid,
+	    .major = 15,
+	    .server_version = 150020,
+	    .segment_size = 1 << 20,
+	    .start_timeline = timeline,
+	    .stop_timeline = timeline,
+	    .start_lsn = begin + 0x28,
+	    .checkpoint_lsn = begin + 0x30,
+	    .stop_lsn = begin + 0x60,
+	    .start_time_us = 1,
+	    .stop_time_us = 2};
+	WRITER_AUTO struct writer *writer = world_writer(w);
+	FANOUT_AUTO struct fanout *f = world_fanout(w, writer);
+	WRITER_OBJECT_AUTO struct writer_object o = {0};
+	BUF_AUTO struct buf clear = {0}, sealed = {0}, line = {0};
+	char name[OBJECT_NAME_MAX];
+	struct epoch epoch;
+	struct err err = {0};
+
+	(void)snprintf(head.label, sizeof(head.label), "%s", label);
+	must(layout_manifest(name, label, 0, &err), &err);
+	must(writer_new_epoch(writer, f, "backup", &epoch, &err), &err);
+	must(writer_start(writer, f, &o, OBJECT_MANIFEST, name, &epoch, NULL, NULL, &err), &err);
+	must(manifest_end_encode(&(struct manifest_counts){0}, &line, &err), &err);
+	must(object_writer_write(o.object, line.data, line.len, &err), &err);
+	must(manifest_head_encode(&head, &clear, &err), &err);
+	must(buf_append(&sealed, "{}", 2, &err), &err);
+	must(object_writer_finish(o.object, &clear, &sealed, NULL, &err), &err);
+}
+
+void
+world_backup(struct world *w, const char *label, timeline_t timeline, uint64_t first)
+{
+	world_backup_of(w, w->sysid, label, timeline, first);
 }
 
 struct repository *

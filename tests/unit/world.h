@@ -1,6 +1,6 @@
 /*
- * A cluster with its repositories, keys and configuration in a directory of its own, made by the real init: what the tests of
- * repo and ops stand on. The cluster is the one whose WAL lies in tests/fixtures/wal.
+ * A cluster with its repositories, keys and configuration in a directory of its own (in TMPDIR), made by the real init: what
+ * the tests of repo and ops stand on. The cluster is the one whose WAL lies in tests/fixtures/wal.
  */
 #ifndef PGCAIRN_TESTS_WORLD_H
 #define PGCAIRN_TESTS_WORLD_H
@@ -10,7 +10,7 @@
 #include "ops/op.h"
 
 struct world {
-	char dir[64];
+	char dir[128];
 	size_t n; /* repositories: a, b, c */
 	struct config *config;
 	struct log log; /* to nowhere */
@@ -39,6 +39,10 @@ const char *world_wal_file(struct world *w, const char *name);
 /* The same, archived by the real code; what it returns. */
 int world_archive(struct world *w, const char *name, struct err *err);
 void world_archive_all(struct world *w, const char *const *names, size_t n);
+
+/* A backup without files that begins with segment first (of 1 MiB) and is consistent a little behind it. */
+void world_backup_of(struct world *w, uint64_t sysid, const char *label, timeline_t timeline, uint64_t first);
+void world_backup(struct world *w, const char *label, timeline_t timeline, uint64_t first); /* of its only system */
 
 struct repository *world_repository(struct world *w, const char *name);
 struct writer *world_writer(struct world *w);

@@ -1,0 +1,32 @@
+/*
+ * What the agent's threads share. One lock guards all queues, lanes and counters: it is held for moments only, never while a
+ * repository or a file is worked on.
+ */
+#ifndef PGCAIRN_AGENT_SHARED_H
+#define PGCAIRN_AGENT_SHARED_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "base/err.h"
+
+struct shared {
+	pthread_mutex_t lock;
+	pthread_cond_t work; /* something may be there for who waits: a file to ship, a lane that changed */
+	int event;           /* an eventfd: the same for the main thread, which polls */
+	bool ending;
+};
+
+int shared_init(struct shared *s, struct err *err);
+void shared_close(struct shared *s);
+
+void shared_lock(struct shared *s);
+void shared_unlock(struct shared *s);
+
+/* Wake everybody. With the lock. */
+void shared_ring(struct shared *s);
+
+/* Wait to be woken, at most until at_ms on the monotonic clock. With the lock. */
+void shared_wait(struct shared *s, int64_t at_ms);
+
+#endif
