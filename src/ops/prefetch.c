@@ -8,6 +8,7 @@
 #define WAIT_STEP_MS 1
 #define WAIT_STILL_MS 500 /* without a byte more: whoever writes it hangs */
 #define WAIT_MOST_MS 5000 /* growing slowly: a fetch of our own is not slower */
+#define WAIT_SHARE 4      /* of the time limit, whatever it is */
 #define START_SECONDS 60  /* of a server, in which a trouble is told that no note can be kept of */
 
 /* A recovery asks, and there is a server to ask again: else somebody fetches by hand. */
@@ -77,7 +78,9 @@ take_once(struct prefetch *p, const char *path, struct spool_origin *origin, str
 static int
 take_with_patience(struct prefetch *p, const char *path, struct spool_origin *origin, struct err *err)
 {
-	struct deadline end = deadline_in_ms(WAIT_MOST_MS), still = deadline_in_ms(WAIT_STILL_MS);
+	int64_t share = p->op->config->restore_timeout_ms / WAIT_SHARE;
+	struct deadline end = deadline_in_ms(share < WAIT_MOST_MS ? share : WAIT_MOST_MS),
+			still = deadline_in_ms(WAIT_STILL_MS);
 	uint64_t done = 0, now = 0;
 
 	for (;;) {

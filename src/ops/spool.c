@@ -140,11 +140,30 @@ open_own_directory(int at, const char *path, int *out, struct err *err)
 	return 0;
 }
 
+/* What lies in the data directory goes into its base backups. */
+static int
+refuse_inside(const struct spool *s, struct err *err)
+{
+	FREE_AUTO char *pgdata = NULL;
+	FREE_AUTO char *spool = NULL;
+	int rc = fs_real_path(".", &pgdata, err);
+
+	if (rc == 0)
+		rc = fs_real_path(s->parent, &spool, err);
+	if (rc < 0 || !fs_is_inside(spool, pgdata))
+		return rc;
+	err_set(err, ERR_REFUSED, 0, "the spool '%s' lies in the data directory", s->parent);
+	return err_hint(err, "set spool-directory in [restore] to a place outside of it");
+}
+
 int
 spool_open(struct spool *s, bool create, struct err *err)
 {
 	FD_AUTO int parent = -1;
-	int rc = create ? fs_make_dirs(s->parent, 0700, err) : 0;
+	int rc = create ? refuse_inside(s, err) : 0;
+
+	if (rc == 0 && create)
+		rc = fs_make_dirs(s->parent, 0700, err);
 
 	/* who may write the directory above could put another in this one's place */
 	if (rc == 0)

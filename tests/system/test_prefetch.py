@@ -459,6 +459,14 @@ def test_a_spool_that_cannot_be_used_costs_speed_alone_and_is_told(recovery, raw
     assert "warning: segments are not prefetched" not in recovery.ask(raw.segments[3].name).stderr, "told with each segment"
 
 
+def test_a_spool_in_the_data_directory_is_refused(site, raw):
+    set_up(site, raw, extra=[f"spool-directory = {site.directory}/recovery/spool"])
+    with recovering(site, raw) as one:
+        said = one.ask(raw.segments[0].name).stderr
+        assert "lies in the data directory" in said and "hint: set spool-directory" in said
+        assert not (one.data / "spool").exists() and not prefetchers(site)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes root to own a directory that this user must not believe")
 def test_a_spool_that_somebody_else_has_made_is_refused(recovery, raw):
     theirs = recovery.site.directory / "state/spool/main"
