@@ -36,6 +36,27 @@ SIZES = {
 }
 
 
+class Alone:
+    """The floor: the segments lie in pg_wal, and nothing is fetched. No program can be faster than this."""
+
+    label, program = "the replay alone", "false"
+
+    def __init__(self, plain):
+        self.plain = plain
+
+    def set_up(self, site):
+        pass
+
+    def push(self, _path, _name):
+        return ["true"]
+
+    def prepare(self, site, pgdata):
+        site.run("cp", "-r", f"{self.plain.directory}/.", pgdata / "pg_wal")
+
+    def get(self, _pgdata):
+        return ["false"]
+
+
 class Plain:
     """The limit: cp from a directory."""
 
@@ -67,8 +88,8 @@ class Ours(Pgcairn):
             super().set_up()
         # of the same repository, by another configuration
         self.own = self.config.with_suffix(".own") if self.prefetch else self.config.with_suffix(".direct")
-        self.own.write_text(self.config.read_text(encoding="utf-8") + f"[restore]\nprefetch = {'256MB' if self.prefetch else '0'}\n",
-                            encoding="utf-8")
+        room = "256MB" if self.prefetch else "0"
+        self.own.write_text(f"{self.config.read_text(encoding='utf-8')}[restore]\nprefetch = {room}\n", encoding="utf-8")
 
     def get(self, _pgdata):
         return [self._program("pgcairn-wal-restore"), "--config", self.own, "%f", "%p"]
@@ -81,11 +102,12 @@ class Theirs(Pgbackrest):
         super().__init__(site, codec)
         self.peer_of, self.label = codec, f"pgBackRest {self.codec}, asynchronous"
 
-    def set_up(self, site):
+    def set_up(self, _site):
         super().set_up()
 
     def get(self, pgdata):
-        return [*self._command("archive-get", f"--pg1-path={pgdata}", "--archive-async", "--archive-get-queue-max=256MiB"), "%f", "%p"]
+        options = (f"--pg1-path={pgdata}", "--archive-async", "--archive-get-queue-max=256MiB")
+        return [*self._command("archive-get", *options), "%f", "%p"]
 
 
 class Memory(threading.Thread):
@@ -122,7 +144,8 @@ class Replay:
     def __init__(self, site, size):
         self.site, self.size = site, size
         self.base, self.copy = site.work / "pg-base", site.work / "pg-copy"
-        self.contestants = [Plain(site)]
+        self.plain = Plain(site)
+        self.contestants = [Alone(self.plain), self.plain]
         for codec in size.codecs:
             ours = Ours(site, codec, True)
             direct = Ours(site, codec, False)
@@ -157,6 +180,8 @@ class Replay:
     def replay(self, one):
         site, log = self.site, self.site.work / "replay.log"
         site.run("cp", "-a", self.base, self.copy)
+        if isinstance(one, Alone):
+            one.prepare(site, self.copy)
         command = " ".join(map(str, one.get(self.copy)))
         settings = {"restore_command": command, "archive_mode": "off", "recovery_target_timeline": "current",
                     "unix_socket_directories": site.work, "log_min_messages": "warning"}
@@ -196,14 +221,14 @@ class Replay:
 
     def print_table(self):
         median = {one: statistics.median(self.seconds[one]) for one in self.contestants}
-        plain = median[self.contestants[0]]
-        print(f"| recovery of {self.size.segments} segments | median | best | worst | of cp | of pgBackRest | peak MiB |")
-        print("|---|---:|---:|---:|---:|---:|---:|")
+        alone, plain = (median.get(one) for one in (self.contestants[0], self.plain))
+        print(f"| recovery of {self.size.segments} segments | median | best | worst | of the replay alone | of cp | of pgBackRest | peak MiB |")
+        print("|---|---:|---:|---:|---:|---:|---:|---:|")
         for one in self.contestants:
             peer = next((median[c] for c in self.contestants if isinstance(c, Theirs) and isinstance(one, Ours)
                          and c.peer_of == one.codec), None)
             cells = [one.label, *(f"{s:.2f} s" for s in (median[one], min(self.seconds[one]), max(self.seconds[one]))),
-                     f"{median[one] / plain:.2f}", f"{median[one] / peer:.2f}" if peer else "", f"{max(self.memory[one]):.0f}"]
+                     f"{median[one] / alone:.2f}", f"{median[one] / plain:.2f}", f"{median[one] / peer:.2f}" if peer else "", f"{max(self.memory[one]):.0f}"]
             print(f"| {' | '.join(cells)} |")
 
 

@@ -5,7 +5,7 @@
 #   sh tests/bench/run.sh race small   shows in a minute that the race can be run; its figures say nothing
 #   sh tests/bench/run.sh wal [small]  the agent against pgBackRest's asynchronous archiving, a backlog of 200 segments
 #   sh tests/bench/run.sh primary [small]  what archiving to two repositories costs a busy primary: about ten minutes
-#   sh tests/bench/run.sh replay [small]  a recovery of 200 segments, beside cp and pgBackRest: about half an hour
+#   sh tests/bench/run.sh replay [small]  a recovery of 200 segments, beside cp and pgBackRest: under an hour
 #   sh tests/bench/run.sh primitives   what the single steps cost: about five minutes, 2 GB in TMPDIR
 #
 # Needs PostgreSQL's server programs (PG_BINDIR, else the newest below /usr/lib/postgresql), and the race pgbackrest and

@@ -15,6 +15,7 @@ slow = pytest.mark.slow
 NEVER = "0000000100000000000000FE"
 STOPS_RECOVERY = set(range(126, 256)) - {143}
 SERVER_SECONDS = 0.8  # after which a prefetcher that runs ends
+A_KIND = 6  # calls of a kind that are spoiled: each run takes a server's life
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def taking(one, injector, tally, **options):
         one.start_server(SERVER_SECONDS)
 
     return Sweep(injector, tally, "prefetch", lambda: one.command(one.names[1]), places(one), prepare, cwd=one.data, steady=0.6,
-                 **options)
+                 a_kind=A_KIND, **options)
 
 
 def right_answers_follow(one):
@@ -120,7 +121,8 @@ def prefetching(one, injector, tally, **options):
         one.start_server(SERVER_SECONDS)
 
     command = lambda: one.site.command("pgcairn-wal-restore", "--prefetch", one.names[0], one.target)  # noqa: E731
-    return Sweep(injector, tally, "prefetch", command, places(one), prepare, cwd=one.data, steady=0.6, **options)
+    return Sweep(injector, tally, "prefetch", command, places(one), prepare, cwd=one.data, steady=0.6, a_kind=A_KIND,
+                 **options)
 
 
 @pytest.mark.parametrize("fault", ["kill", "kill one", "EIO", "ENOSPC", "short",

@@ -477,49 +477,50 @@ def test_a_spool_that_somebody_else_has_made_is_refused(recovery, raw):
     assert not list(theirs.iterdir())
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to mount a small file system")
+@contextlib.contextmanager
+def mounted(site, raw, size):
+    """The spool on a file system of its own."""
+    at = site.runtime.make_directory(site.directory / "mounted")
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.mount(b"spool", str(at).encode(), b"tmpfs", 0, f"size={size},mode=0777".encode()) == 0, os.strerror(ctypes.get_errno())
+    try:
+        set_up(site, raw, extra=[f"spool-directory = {at}/spool"])
+        with recovering(site, raw) as one:
+            one.top = at / "spool/main"
+            yield one
+    finally:
+        libc.umount2(str(at).encode(), MNT_DETACH)
+
+
+needs_mount = pytest.mark.skipif(os.geteuid() != 0, reason="takes root to mount a file system")
+
+
+@needs_mount
 def test_a_full_disk_turns_it_off_with_one_warning(site, raw):
-    small = site.runtime.make_directory(site.directory / "small")
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.mount(b"small", str(small).encode(), b"tmpfs", 0, b"size=1500k,mode=0777") == 0, os.strerror(ctypes.get_errno())
-    try:
-        site.runtime.own(small)
-        set_up(site, raw, extra=[f"spool-directory = {small}/spool"])
-        with recovering(site, raw) as one:
-            told = 0
-            for number in range(8):
-                said = one.ask(raw.segments[number].name).stderr
-                assert one.target.read_bytes() == raw.segments[number].read_bytes()
-                told += said.count("warning: segments are not prefetched for now: ")
-                time.sleep(0.3)
-            assert told == 1
-            assert not prefetchers(site), "it begins again and again"
-    finally:
-        libc.umount2(str(small).encode(), MNT_DETACH)
+    with mounted(site, raw, "1500k") as one:
+        told = 0
+        for segment in raw.segments[:8]:
+            told += one.ask(segment.name).stderr.count("warning: segments are not prefetched for now: ")
+            assert one.target.read_bytes() == segment.read_bytes()
+            time.sleep(0.3)
+        assert told == 1
+        assert not prefetchers(site), "it begins again and again"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to mount a second file system")
+@needs_mount
 def test_a_spool_on_another_file_system_is_copied_from(site, raw):
-    other = site.runtime.make_directory(site.directory / "other")
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.mount(b"other", str(other).encode(), b"tmpfs", 0, b"size=20m,mode=0777") == 0, os.strerror(ctypes.get_errno())
-    try:
-        site.runtime.own(other)
-        set_up(site, raw, extra=[f"spool-directory = {other}/spool"])
-        with recovering(site, raw) as one:
-            one.ask(raw.segments[0].name)
-            wait_until(lambda: len(list(other.glob("spool/main/*/" + "?" * 24))) == 2, "two to be ready")
-            spool = next(other.glob("spool/main/*"))
-            assert SERVED in one.ask(raw.segments[1].name).stderr
-            assert one.target.read_bytes() == raw.segments[1].read_bytes()
-            assert raw.segments[1].name not in ready(spool)
-            wait_until(lambda: raw.segments[2].name in ready(spool), "the next to be ready")
-            flip_bit(spool / raw.segments[2].name, 4000)
-            assert DIRECT in one.ask(raw.segments[2].name).stderr
-            assert one.target.read_bytes() == raw.segments[2].read_bytes()
-            assert not list(one.data.rglob("*.pgcairn"))
-    finally:
-        libc.umount2(str(other).encode(), MNT_DETACH)
+    with mounted(site, raw, "20m") as one:
+        one.ask(raw.segments[0].name)
+        wait_until(lambda: len(list(one.top.glob("*/" + "?" * 24))) == 2, "two to be ready")
+        (spool,) = one.top.iterdir()
+        assert SERVED in one.ask(raw.segments[1].name).stderr
+        assert one.target.read_bytes() == raw.segments[1].read_bytes()
+        assert raw.segments[1].name not in ready(spool)
+        wait_until(lambda: raw.segments[2].name in ready(spool), "the next to be ready")
+        flip_bit(spool / raw.segments[2].name, 4000)
+        assert DIRECT in one.ask(raw.segments[2].name).stderr
+        assert one.target.read_bytes() == raw.segments[2].read_bytes()
+        assert not list(one.data.rglob("*.pgcairn"))
 
 
 # What a prefetcher shows of itself.
