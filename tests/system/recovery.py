@@ -7,11 +7,14 @@ import shutil
 import signal
 import time
 
-from harness import wait_until
+import pytest
+
+from harness import Cluster, wait_until
 
 TALKATIVE = "[pgcairn]\nlog-level = debug\n"
 SERVED = "prefetched from repository"
 DIRECT = "delivered from repository"
+WIDTH = 4  # room in the spool, in segments
 
 
 def talkative(site):
@@ -91,3 +94,54 @@ class Recovery:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not prefetchers(self.site), "the prefetchers to be gone")
+
+
+@pytest.fixture(scope="module")
+def raw(runtime):
+    """A stopped cluster and plain copies of seven of its segments, of which any two differ."""
+    with runtime.place("prefetch-raw") as place:
+        kept = runtime.make_directory(place / "kept")
+        cluster = Cluster.create(runtime, place / "source", archive_mode="on", archive_command=f"cp %p {kept}/%f")
+        cluster.start()
+        cluster.segments = []
+        for _ in range(7):
+            cluster.sql("SELECT pg_logical_emit_message(false, 'x', gen_random_uuid()::text) FROM generate_series(1, 2000)")
+            cluster.segments.append(kept / cluster.archive_now())
+        cluster.stop()
+        yield cluster
+
+
+def set_up(site, raw, *, extra=(), archive=None):
+    site.extra = ["[restore]", f"prefetch = {WIDTH}MB", *extra]
+    site.use(raw)
+    talkative(site)
+    site.pgcairn("init")
+    for segment in raw.segments if archive is None else archive:
+        site.archive(segment)
+
+
+@contextlib.contextmanager
+def recovering(site, raw, **options):
+    one = Recovery(site, raw, **options)
+    try:
+        yield one
+    finally:
+        one.end()
+
+
+@pytest.fixture
+def recovery(site, raw):
+    set_up(site, raw)
+    with recovering(site, raw) as one:
+        yield one
+
+
+@pytest.fixture
+def ahead(recovery, raw):
+    """One that was given the first segment and has the next two ready."""
+    assert DIRECT in recovery.ask(raw.segments[0].name).stderr
+    recovery.holds = lambda number: recovery.target.read_bytes() == raw.segments[number].read_bytes()
+    assert recovery.holds(0)
+    wait_until(lambda: len(ready_in(recovery.site)) == 2, "two segments to be ready")
+    recovery.spool = spools(recovery.site)[0]
+    return recovery
