@@ -1,6 +1,10 @@
 #include "base/buf.h"
 
 #include <stdarg.h>
+#include <stdint.h>
+#include <sys/mman.h>
+
+#define HUGE_PAGE ((size_t)2 << 20)
 
 int
 buf_reserve(struct buf *b, size_t more, struct err *err)
@@ -83,4 +87,15 @@ const char *
 buf_text(const struct buf *b)
 {
 	return b->data != NULL ? (const char *)b->data : "";
+}
+
+void *
+buf_large(size_t size)
+{
+	size_t room = (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+	void *p = size <= SIZE_MAX - HUGE_PAGE ? aligned_alloc(HUGE_PAGE, room) : NULL;
+
+	if (p != NULL)
+		(void)madvise(p, room, MADV_HUGEPAGE); /* without them it is memory all the same */
+	return p;
 }

@@ -29,4 +29,7 @@ void buf_reset(struct buf *b);             /* len = 0, memory kept */
 void buf_free(struct buf *b);              /* everything back to zero; max is kept */
 const char *buf_text(const struct buf *b); /* never NULL */
 
+/* Memory of which all, or nearly all, will be used: some large pages are cheaper than a fault for every 4 KiB. For free(). */
+void *buf_large(size_t size);
+
 #endif

@@ -385,13 +385,20 @@ collect(struct worker_pool *pool, struct scatter_slot *t, int rc, struct err *er
 	return rc == 0 ? t->rc : rc;
 }
 
+/* A small object uses little of its one slot. */
+static struct scatter_slot *
+slots_new(const struct object_index *x, uint32_t n)
+{
+	return x->lengths.frames <= 1 ? malloc(n * sizeof(struct scatter_slot)) : buf_large(n * sizeof(struct scatter_slot));
+}
+
 int
 object_scatter(const struct object_index *x, const struct object_input *in, const uint8_t *key, struct worker_pool *pool,
     object_put *put, void *arg, struct err *err)
 {
 	const struct scatter s = {x, in, key, put, arg};
 	uint32_t n_slots = (uint32_t)worker_pool_threads(pool) + 1;
-	FREE_AUTO struct scatter_slot *slots = malloc(n_slots * sizeof(*slots));
+	FREE_AUTO struct scatter_slot *slots = slots_new(x, n_slots);
 	int rc = need_key(x, key, err);
 
 	if (slots == NULL)

@@ -9,11 +9,8 @@
 
 #include <pthread.h>
 #include <stddef.h>
-#include <sys/mman.h>
 
 #include "base/bytes.h"
-
-#define HUGE_PAGE ((size_t)2 << 20)
 
 struct slot {
 	struct worker_job job; /* first */
@@ -242,22 +239,13 @@ dispatch(struct object_writer *w, bool last, struct err *err)
 	return rc;
 }
 
-/*
- * Most objects are small and use a part of the first slot; who needs a second one fills all of it, and then some large pages
- * are cheaper than five hundred faults.
- */
+/* Most objects are small and use a part of the first slot; who needs a second one fills all of it. */
 static struct slot *
 slot_new(const struct object_writer *w)
 {
 	struct slot *s;
 
-	if (w->lengths.frames == 0) {
-		s = malloc(sizeof(*s));
-	} else {
-		s = aligned_alloc(HUGE_PAGE, (sizeof(*s) + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
-		if (s != NULL)
-			(void)madvise(s, sizeof(*s), MADV_HUGEPAGE);
-	}
+	s = w->lengths.frames == 0 ? malloc(sizeof(*s)) : buf_large(sizeof(*s));
 	if (s == NULL)
 		return NULL;
 	/* the rest is not cleared: a page that is never reached costs nothing */

@@ -122,8 +122,9 @@ open_repository(struct fetch_source *s, size_t i, struct err *err)
 	const struct session_repository *known = session_repository(s->session, c->name);
 	int rc;
 
-	if (s->open[i] != NULL)
+	if (s->open[i] != NULL && repository_recheck(s->open[i], err) == 0)
 		return 0;
+	close_repository(s, i);
 	if (s->session != NULL && known == NULL && !s->options->lives_on) {
 		err_set(err, ERR_CONFIG, 0, "repository '%s' was not there when this recovery was planned", c->name);
 		return err_hint(err, "restore again, or leave it out by --without-repository %s in restore_command", c->name);

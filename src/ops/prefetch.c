@@ -2,11 +2,13 @@
 
 #include "base/clock.h"
 #include "ops/postmaster.h"
+#include "ops/prefetch_window.h"
 #include "ops/spool_entry.h"
 
 #define WAIT_STEP_MS 1
 #define WAIT_STILL_MS 500 /* without a byte more: whoever writes it hangs */
 #define WAIT_MOST_MS 5000 /* growing slowly: a fetch of our own is not slower */
+#define WAIT_SHARE 4      /* of the time limit, whatever it is */
 #define START_SECONDS 60  /* of a server, in which a trouble is told that no note can be kept of */
 
 /* A recovery asks, and there is a server to ask again: else somebody fetches by hand. */
@@ -27,6 +29,14 @@ tell_trouble(const struct prefetch *p, const struct postmaster *server, struct e
 	log_err(p->op->log, begins ? LOG_WARN : LOG_DEBUG, err);
 }
 
+uint64_t
+prefetch_room(const struct op *op, const struct spool *s)
+{
+	uint64_t n = op->config->restore_prefetch / s->segment_size;
+
+	return n > PREFETCH_MOST ? PREFETCH_MOST : n;
+}
+
 void
 prefetch_open(struct prefetch *p, const struct op *op, const struct fetch_options *o, const char *name)
 {
@@ -40,6 +50,8 @@ prefetch_open(struct prefetch *p, const struct op *op, const struct fetch_option
 	    !is_recovery(&server))
 		return;
 	rc = spool_find(&p->spool, op, o, &err);
+	if (rc == 0 && prefetch_room(op, &p->spool) == 0)
+		return;
 	if (rc == 0)
 		rc = spool_open(&p->spool, false, &err);
 	p->on = rc == 0 || rc == ERR_NOT_FOUND; /* not there yet */
@@ -66,7 +78,9 @@ take_once(struct prefetch *p, const char *path, struct spool_origin *origin, str
 static int
 take_with_patience(struct prefetch *p, const char *path, struct spool_origin *origin, struct err *err)
 {
-	struct deadline end = deadline_in_ms(WAIT_MOST_MS), still = deadline_in_ms(WAIT_STILL_MS);
+	int64_t share = p->op->config->restore_timeout_ms / WAIT_SHARE;
+	struct deadline end = deadline_in_ms(share < WAIT_MOST_MS ? share : WAIT_MOST_MS),
+			still = deadline_in_ms(WAIT_STILL_MS);
 	uint64_t done = 0, now = 0;
 
 	for (;;) {

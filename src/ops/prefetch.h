@@ -18,6 +18,9 @@ struct prefetch {
 	bool on;          /* a spool may hold it, or hold the next ones */
 };
 
+/* How many segments the configured room holds; 0: nothing is prefetched. */
+uint64_t prefetch_room(const struct op *op, const struct spool *s);
+
 /* For one file; what is no segment, or not asked for by a recovery, is not prefetched. */
 void prefetch_open(struct prefetch *p, const struct op *op, const struct fetch_options *o, const char *name);
 void prefetch_close(struct prefetch *p);

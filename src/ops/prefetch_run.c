@@ -30,6 +30,7 @@
 #define THREADS_MAX 4  /* memory: 6 MiB each */
 #define THREADS_MIN 2
 #define KEEP_MEMORY (16 << 20)
+#define KEEP_OPEN_SECONDS 2 /* repositories, that nobody needs: one that is held cannot be unmounted */
 
 struct prefetcher {
 	const struct op *op; /* without log and pool: who runs it has nobody to speak to */
@@ -138,6 +139,23 @@ fetch_piece(struct prefetcher *p, struct fetch_source *source, const struct pref
 		return; /* it is looked at with the next tick */
 }
 
+/* False when there is none for a while. */
+static bool
+next_piece(struct prefetcher *p, struct prefetch_piece *piece)
+{
+	struct timespec until;
+	bool found;
+	int rc = 0;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += KEEP_OPEN_SECONDS;
+	pthread_mutex_lock(&p->lock);
+	while (!(found = prefetch_window_next(&p->window, piece)) && rc == 0)
+		rc = pthread_cond_clockwait(&p->more, &p->lock, CLOCK_MONOTONIC, &until);
+	pthread_mutex_unlock(&p->lock);
+	return found;
+}
+
 static void *
 work(void *arg)
 {
@@ -146,11 +164,10 @@ work(void *arg)
 	struct prefetch_piece piece;
 
 	for (;;) {
-		pthread_mutex_lock(&p->lock);
-		while (!prefetch_window_next(&p->window, &piece))
-			pthread_cond_wait(&p->more, &p->lock);
-		pthread_mutex_unlock(&p->lock);
-		fetch_piece(p, &source, &piece);
+		if (next_piece(p, &piece))
+			fetch_piece(p, &source, &piece);
+		else
+			fetch_source_close(&source);
 	}
 	return NULL;
 }
@@ -248,15 +265,6 @@ start_threads(struct prefetcher *p)
 	return started;
 }
 
-/* How many of these segments the configured room holds. */
-static uint64_t
-room(const struct op *op, uint32_t segment_size)
-{
-	uint64_t n = op->config->restore_prefetch / segment_size;
-
-	return n > PREFETCH_MOST ? PREFETCH_MOST : n;
-}
-
 /* The process that works. It never returns: threads may hang in a file system, and go with it. */
 static _Noreturn void
 run_worker(struct prefetcher *p, const struct wal_name *last)
@@ -267,7 +275,7 @@ run_worker(struct prefetcher *p, const struct wal_name *last)
 	/* frames are taken and given back with every segment: not from and to the kernel each time */
 	(void)mallopt(M_MMAP_THRESHOLD, KEEP_MEMORY);
 	(void)mallopt(M_TRIM_THRESHOLD, 2 * KEEP_MEMORY);
-	prefetch_window_init(&p->window, last->timeline, wal_name_segno(last, p->segment_size), room(p->op, p->segment_size));
+	prefetch_window_init(&p->window, last->timeline, wal_name_segno(last, p->segment_size), prefetch_room(p->op, p->spool));
 	p->changed = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (spool_listen(p->spool, &bell, &err) < 0)
 		p->trouble = err;
@@ -326,19 +334,17 @@ prefetch_run(const struct op *op, const struct fetch_options *o, const char *nam
 	SPOOL_AUTO struct spool spool = SPOOL_NONE;
 	struct op quiet = *op;
 	struct prefetcher p = {.op = &quiet, .options = o, .spool = &spool};
-	struct control control;
 	struct wal_name last;
 	struct err err = {0};
 
 	quiet.log = NULL;
 	quiet.pool = NULL;
 	(void)setpriority(PRIO_PROCESS, 0, LESS_URGENT);
+	(void)signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error like a full disk */
 	if (fetch_parse_name(name, &last, &err) < 0 || last.kind != WAL_NAME_SEGMENT || !postmaster_find(".", &p.server) ||
-	    fetch_find_control(op, &control, &err) < 0)
+	    spool_find(&spool, op, o, &err) < 0)
 		return;
-	p.segment_size = control.wal_segment_size;
-	if (!wal_name_fits(&last, p.segment_size) || room(op, p.segment_size) == 0)
-		return;
-	if (spool_find(&spool, op, o, &err) == 0 && spool_own(&spool, &err) == 0)
+	p.segment_size = spool.segment_size;
+	if (wal_name_fits(&last, p.segment_size) && prefetch_room(op, &spool) > 0 && spool_own(&spool, &err) == 0)
 		run(&p, &last);
 }

@@ -55,7 +55,7 @@ add_names(struct buf *b, const char *what, const char *const *names, size_t n, s
 
 /* This boot of this host, and the directory that recovers. */
 static int
-add_place(struct buf *b, const struct op *op, struct err *err)
+add_place(struct buf *b, struct spool *s, const struct op *op, struct err *err)
 {
 	BUF_AUTO struct buf boot = {.max = 128};
 	struct control control;
@@ -71,17 +71,18 @@ add_place(struct buf *b, const struct op *op, struct err *err)
 	if (rc == 0)
 		rc = buf_printf(b, err, " pgdata %ju %ju system %" PRIu64 " ", (uintmax_t)here.st_dev, (uintmax_t)here.st_ino,
 		    control.sysid);
+	s->segment_size = rc == 0 ? control.wal_segment_size : 0;
 	return rc;
 }
 
 static int
-make_key(uint8_t key[SPOOL_KEY], const struct op *op, const struct fetch_options *o, struct err *err)
+make_key(struct spool *s, const struct op *op, const struct fetch_options *o, struct err *err)
 {
 	BUF_AUTO struct buf all = {.max = (size_t)1 << 20}, settings = {.max = (size_t)1 << 19};
 	int rc = config_print(op->config, &settings, false, err);
 
 	if (rc == 0)
-		rc = add_place(&all, op, err);
+		rc = add_place(&all, s, op, err);
 	if (rc == 0)
 		rc = add(&all, "settings", settings.data, settings.len, err);
 	if (rc == 0)
@@ -100,7 +101,7 @@ make_key(uint8_t key[SPOOL_KEY], const struct op *op, const struct fetch_options
 		rc = add_file(&all, "signers", op->config->signers_file, err);
 	_Static_assert(SPOOL_KEY == OBJECT_DIGEST, "a key is a digest");
 	if (rc == 0)
-		object_hash(key, all.data, all.len);
+		object_hash(s->key, all.data, all.len);
 	return rc;
 }
 
@@ -108,7 +109,7 @@ int
 spool_find(struct spool *s, const struct op *op, const struct fetch_options *o, struct err *err)
 {
 	char digits[KEY_DIGITS + 1];
-	int rc = make_key(s->key, op, o, err), n;
+	int rc = make_key(s, op, o, err), n;
 
 	if (rc < 0)
 		return rc;
@@ -139,11 +140,30 @@ open_own_directory(int at, const char *path, int *out, struct err *err)
 	return 0;
 }
 
+/* What lies in the data directory goes into its base backups. */
+static int
+refuse_inside(const struct spool *s, struct err *err)
+{
+	FREE_AUTO char *pgdata = NULL;
+	FREE_AUTO char *spool = NULL;
+	int rc = fs_real_path(".", &pgdata, err);
+
+	if (rc == 0)
+		rc = fs_real_path(s->parent, &spool, err);
+	if (rc < 0 || !fs_is_inside(spool, pgdata))
+		return rc;
+	err_set(err, ERR_REFUSED, 0, "the spool '%s' lies in the data directory", s->parent);
+	return err_hint(err, "set spool-directory in [restore] to a place outside of it");
+}
+
 int
 spool_open(struct spool *s, bool create, struct err *err)
 {
 	FD_AUTO int parent = -1;
-	int rc = create ? fs_make_dirs(s->parent, 0700, err) : 0;
+	int rc = create ? refuse_inside(s, err) : 0;
+
+	if (rc == 0 && create)
+		rc = fs_make_dirs(s->parent, 0700, err);
 
 	/* who may write the directory above could put another in this one's place */
 	if (rc == 0)

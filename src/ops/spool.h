@@ -25,6 +25,7 @@ struct spool {
 	int fd;   /* of the directory; -1: not open */
 	int lock; /* -1: not held */
 	uint8_t key[SPOOL_KEY];
+	uint32_t segment_size; /* of the cluster that recovers */
 	char parent[SPOOL_PATH_MAX], path[SPOOL_PATH_MAX];
 };
 #define SPOOL_NONE ((struct spool){.fd = -1, .lock = -1})

@@ -76,6 +76,16 @@ repository_confirm(struct repository *r, struct err *err)
 }
 
 int
+repository_recheck(struct repository *r, struct err *err)
+{
+	uint64_t unused;
+	/* what a directory says of its space it says only while it is still at its path */
+	int rc = store_space(r->store, &unused, &unused, err);
+
+	return rc < 0 && rc != ERR_NOT_FOUND ? rc : repository_confirm(r, err);
+}
+
+int
 repository_stat(struct repository *r, const char *relative, struct store_stat *out, struct err *err)
 {
 	char key[STORE_KEY_MAX];

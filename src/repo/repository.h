@@ -75,6 +75,9 @@ int repository_create(const char *url, char id[REPOSITORY_ID_TEXT], struct err *
  */
 int repository_confirm(struct repository *r, struct err *err);
 
+/* Of one that was held for a while: would opening it now find the same one? 0, or an error that is not ERR_NOT_FOUND. */
+int repository_recheck(struct repository *r, struct err *err);
+
 /* An exact-name miss that was confirmed gives ERR_NOT_FOUND; everything doubtful is another error. */
 int repository_stat(struct repository *r, const char *relative, struct store_stat *out, struct err *err);
 

@@ -5,6 +5,7 @@
 #   sh tests/bench/run.sh race small   shows in a minute that the race can be run; its figures say nothing
 #   sh tests/bench/run.sh wal [small]  the agent against pgBackRest's asynchronous archiving, a backlog of 200 segments
 #   sh tests/bench/run.sh primary [small]  what archiving to two repositories costs a busy primary: about ten minutes
+#   sh tests/bench/run.sh replay [small]  a recovery of 200 segments, beside cp and pgBackRest: under an hour
 #   sh tests/bench/run.sh primitives   what the single steps cost: about five minutes, 2 GB in TMPDIR
 #
 # Needs PostgreSQL's server programs (PG_BINDIR, else the newest below /usr/lib/postgresql), and the race pgbackrest and
@@ -16,7 +17,7 @@ export LC_ALL
 source_root=$(cd "$(dirname "$0")/../.." && pwd)
 
 usage() {
-	echo "usage: sh tests/bench/run.sh race [small] | wal [small] | primary [small] | primitives" >&2
+	echo "usage: sh tests/bench/run.sh race [small] | wal [small] | primary [small] | replay [small] | primitives" >&2
 	exit 2
 }
 
@@ -169,6 +170,10 @@ run_primary() { # full|small
 	run_against primary "$1"
 }
 
+run_replay() { # full|small
+	run_against replay "$1"
+}
+
 run_primitives() {
 	build true
 	make_data
@@ -190,8 +195,8 @@ run_primitives() {
 what=$1
 size=full
 case "$*" in
-race | wal | primary | primitives) ;;
-"race small" | "wal small" | "primary small") size=small ;;
+race | wal | primary | replay | primitives) ;;
+"race small" | "wal small" | "primary small" | "replay small") size=small ;;
 *) usage ;;
 esac
 # shellcheck disable=SC2012  # names without surprises
