@@ -7,6 +7,8 @@
 #   sh tests/bench/run.sh primary [small]  what archiving to two repositories costs a busy primary: about ten minutes
 #   sh tests/bench/run.sh replay [small]  a recovery of 200 segments, beside cp and pgBackRest: under an hour
 #   sh tests/bench/run.sh primitives   what the single steps cost: about five minutes, 2 GB in TMPDIR
+#   sh tests/bench/run.sh million      info, find and a restore's plan over a million segments of WAL: half an hour, 5 GB in TMPDIR
+#   sh tests/bench/run.sh million small   the same over twenty thousand: a minute
 #
 # Needs PostgreSQL's server programs (PG_BINDIR, else the newest below /usr/lib/postgresql), and the race pgbackrest and
 # python3. TMPDIR should lie on the disk that repositories would lie on. Run as root, servers and contestants run as user
@@ -17,7 +19,7 @@ export LC_ALL
 source_root=$(cd "$(dirname "$0")/../.." && pwd)
 
 usage() {
-	echo "usage: sh tests/bench/run.sh race [small] | wal [small] | primary [small] | replay [small] | primitives" >&2
+	echo "usage: sh tests/bench/run.sh race [small] | wal [small] | primary [small] | replay [small] | primitives | million [small]" >&2
 	exit 2
 }
 
@@ -131,9 +133,11 @@ print_disk() {
 	rm -f "$work/out"
 }
 
-build() { # tests
-	if ! meson setup "$work/build" "$source_root" -Dbuildtype=release -Dtests="$1" >"$work/build.log" 2>&1 ||
-		! ninja -C "$work/build" >>"$work/build.log" 2>&1; then
+build() { # tests target...
+	tests=$1
+	shift
+	if ! meson setup "$work/build" "$source_root" -Dbuildtype=release -Dtests="$tests" >"$work/build.log" 2>&1 ||
+		! ninja -C "$work/build" "$@" >>"$work/build.log" 2>&1; then
 		cat "$work/build.log" >&2
 		die "the build failed"
 	fi
@@ -191,12 +195,67 @@ run_primitives() {
 	(cd "$bench" && ./bench-startup $programs)
 }
 
+# One row of the table: the median of five runs, all of which must end well.
+measure_verb() { # name argument...
+	name=$1
+	shift
+	rm -f "$work/result"
+	"$work/timer" "$work/result" 5 "$work/build/pgcairn" --config "$site/pgcairn.conf" --quiet "$@" >"$work/output" ||
+		die "$name failed"
+	awk '$1 != 0 { exit 1 }' "$work/result" || die "$name failed: $(tail -n 3 "$work/output")"
+	memory=$(awk '{ print $5 }' "$work/result" | sort -n | tail -n 1)
+	sort -n -k2 "$work/result" | awk -v name="$name" -v memory="$memory" '{ s[NR] = $2 }
+		END { printf "| %s | %.2f | %.2f | %.2f | %.0f |\n", name, s[3] / 1e6, s[1] / 1e6, s[5] / 1e6, memory / 1024 }'
+}
+
+measure_verbs() {
+	echo
+	echo "| $1 | s, median of 5 | best | worst | peak MiB |"
+	echo "|---|---:|---:|---:|---:|"
+	measure_verb "info --json" info --json
+	measure_verb "find --time, at a twentieth" find --json --time "$(moment $((segments / 20)))"
+	measure_verb "find --time, in the middle" find --json --time "$(moment $((segments / 2)))"
+	measure_verb "find --lsn, in the middle" find --json --lsn "$(position $((segments / 2)))"
+	measure_verb "find --name, in the middle" find --json --name "point-$((segments / 2 / 997 * 997))"
+	measure_verb "restore --dry-run, latest" restore --dry-run --json --pgdata "$work/nothing"
+	measure_verb "restore --dry-run, to a time" restore --dry-run --json --pgdata "$work/nothing" \
+		--target-time "$(moment $((segments / 2)))"
+}
+
+# What tests/unit/synthetic.h puts into segment N.
+moment() {
+	date -u -d "@$((1700000000 + $1))" +%Y-%m-%dT%H:%M:%SZ
+}
+
+position() {
+	printf '%X/%X' $(($1 / 4096)) $(($1 % 4096 * 1048576 + 40))
+}
+
+run_million() { # full|small
+	segments=1000000
+	[ "$1" = full ] || segments=20000
+	build true pgcairn tests/bench/bench-million
+	cc -O2 -o "$work/timer" "$source_root/tests/bench/timer.c"
+	site=$(TMPDIR=$work "$work/build/tests/bench/bench-million" "$segments") || die "no repository could be made"
+	print_machine
+	echo "| segments | $segments |"
+	echo "| repository | $(du -sh "$site/repo" | cut -f1) |"
+	[ "$1" = full ] || measure_verbs "without indexes"
+	rm -f "$work/result"
+	"$work/timer" "$work/result" 1 "$work/build/pgcairn" --config "$site/pgcairn.conf" index >"$work/output" ||
+		die "index failed"
+	echo
+	awk '{ printf "The indexes were written in %.1f s, with %.0f MiB at most: ", $2 / 1e6, $5 / 1024 }' "$work/result"
+	cat "$work/output"
+	measure_verbs "with indexes"
+}
+
 [ $# -ge 1 ] || usage
 what=$1
 size=full
 case "$*" in
-race | wal | primary | replay | primitives) ;;
-"race small" | "wal small" | "primary small" | "replay small") size=small ;;
+race | wal | primary | replay | primitives | million) ;;
+"race small" | "wal small" | "primary small" | "replay small" | "million small") size=small ;;
 *) usage ;;
 esac
 # shellcheck disable=SC2012  # names without surprises

@@ -1,4 +1,4 @@
-/* Plans over real WAL and manifests that name no packs: which timeline, which backup, and what is refused before any byte
+/* Plans over real WAL and backups of a few files: which timeline, which backup, and what is refused before any byte
  * moves. */
 #include "chain_fixture.h"
 

@@ -9,7 +9,8 @@
 #include "ops/archive.h"
 #include "ops/init.h"
 #include "pg/control.h"
-#include "repo/manifest.h"
+#include "pg/crc32c.h"
+#include "repo/pack.h"
 #include "wal_fixture.h"
 
 static const char *const names[] = {"a", "b", "c"};
@@ -142,38 +143,86 @@ world_archive_all(struct world *w, const char *const *list, size_t n)
 		must(world_archive(w, list[i], &err), &err);
 }
 
+/* A backup under way: what goes into it, and what comes of it. */
+struct taking {
+	struct world *w;
+	struct pack_writer *packs;
+	struct manifest_head head;
+	struct manifest_counts counts;
+	struct buf lines;
+};
+
+static void
+take_file(struct taking *t, const char *path, const void *data, size_t len)
+{
+	struct manifest_run run = {0};
+	struct manifest_entry e = {.kind = MANIFEST_FILE, .mode = 0600, .size = len, .runs = &run, .n_runs = 1};
+	struct err err = {0};
+
+	(void)snprintf(e.path, sizeof(e.path), "%s", path);
+	e.crc32c = crc32c_final(crc32c_update(CRC32C_INIT, data, len));
+	must(pack_writer_append(t->packs, data, len, &run, &err), &err);
+	must(manifest_entry_encode(&e, &t->lines, &err), &err);
+	t->counts.files++;
+	t->head.files++;
+	t->head.size += len;
+}
+
+/* What every backup has. */
+static void
+take_files(struct taking *t)
+{
+	struct manifest_entry global = {.kind = MANIFEST_DIRECTORY, .path = "global", .mode = 0700};
+	BUF_AUTO struct buf control = {0};
+	struct err err = {0};
+
+	must(fs_read_file(world_path(t->w, "pgdata/global/pg_control"), 65536, &control, &err), &err);
+	must(manifest_entry_encode(&global, &t->lines, &err), &err);
+	t->counts.dirs++;
+	take_file(t, "backup_label", "made up\n", 8);
+	take_file(t, "PG_VERSION", "15\n", 3);
+	take_file(t, "global/pg_control", control.data, control.len);
+	must(manifest_end_encode(&t->counts, &t->lines, &err), &err);
+}
+
 void
 world_backup_of(struct world *w, uint64_t sysid, const char *label, timeline_t timeline, uint64_t first)
 {
 	const lsn_t begin = wal_segment_start(first, 1 << 20);
-	struct manifest_head head = {.sysid = sysid,
-	    .major = 15,
-	    .server_version = 150020,
-	    .segment_size = 1 << 20,
-	    .start_timeline = timeline,
-	    .stop_timeline = timeline,
-	    .start_lsn = begin + 0x28,
-	    .checkpoint_lsn = begin + 0x30,
-	    .stop_lsn = begin + 0x60,
-	    .start_time_us = 1,
-	    .stop_time_us = 2};
+	struct taking t = {.w = w,
+	    .head = {.sysid = sysid,
+		.major = 15,
+		.server_version = 150020,
+		.segment_size = 1 << 20,
+		.start_timeline = timeline,
+		.stop_timeline = timeline,
+		.start_lsn = begin + 0x28,
+		.checkpoint_lsn = begin + 0x30,
+		.stop_lsn = begin + 0x60,
+		.start_time_us = 1,
+		.stop_time_us = 2}};
 	WRITER_AUTO struct writer *writer = world_writer(w);
 	FANOUT_AUTO struct fanout *f = world_fanout(w, writer);
 	WRITER_OBJECT_AUTO struct writer_object o = {0};
-	BUF_AUTO struct buf clear = {0}, sealed = {0}, line = {0};
+	BUF_AUTO struct buf clear = {0}, sealed = {0};
 	char name[OBJECT_NAME_MAX];
 	struct epoch epoch;
 	struct err err = {0};
 
-	(void)snprintf(head.label, sizeof(head.label), "%s", label);
+	(void)snprintf(t.head.label, sizeof(t.head.label), "%s", label);
 	must(layout_manifest(name, label, 0, &err), &err);
 	must(writer_new_epoch(writer, f, "backup", &epoch, &err), &err);
+	must(pack_writer_new(&t.packs, writer, f, &epoch, label, NULL, &err), &err);
+	take_files(&t);
+	must(pack_writer_finish(t.packs, &t.head.packs, &t.head.n_packs, &err), &err);
+	pack_writer_free(t.packs);
 	must(writer_start(writer, f, &o, OBJECT_MANIFEST, name, &epoch, NULL, NULL, &err), &err);
-	must(manifest_end_encode(&(struct manifest_counts){0}, &line, &err), &err);
-	must(object_writer_write(o.object, line.data, line.len, &err), &err);
-	must(manifest_head_encode(&head, &clear, &err), &err);
+	must(object_writer_write(o.object, t.lines.data, t.lines.len, &err), &err);
+	must(manifest_head_encode(&t.head, &clear, &err), &err);
 	must(buf_append(&sealed, "{}", 2, &err), &err);
 	must(object_writer_finish(o.object, &clear, &sealed, NULL, &err), &err);
+	manifest_head_free(&t.head);
+	buf_free(&t.lines);
 }
 
 void

@@ -40,7 +40,7 @@ const char *world_wal_file(struct world *w, const char *name);
 int world_archive(struct world *w, const char *name, struct err *err);
 void world_archive_all(struct world *w, const char *const *names, size_t n);
 
-/* A backup without files that begins with segment first (of 1 MiB) and is consistent a little behind it. */
+/* A backup of three files that begins with segment first (of 1 MiB) and is consistent a little behind it. */
 void world_backup_of(struct world *w, uint64_t sysid, const char *label, timeline_t timeline, uint64_t first);
 void world_backup(struct world *w, const char *label, timeline_t timeline, uint64_t first); /* of its only system */
 
