@@ -242,17 +242,30 @@ json_has(const json_t *o, const char *member)
 	return v != NULL && !json_is_null(v);
 }
 
+/* jansson does not look at what comes of writing a member's name (2.14, do_dump), so a failure is kept here. */
+struct writing {
+	struct buf *out;
+	int rc;
+};
+
 static int
 append(const char *text, size_t len, void *arg)
 {
-	return buf_append(arg, text, len, NULL);
+	struct writing *w = arg;
+
+	if (w->rc == 0)
+		w->rc = buf_append(w->out, text, len, NULL);
+	return w->rc;
 }
 
 static int
 dump(const json_t *o, size_t flags, struct buf *out, struct err *err)
 {
+	struct writing w = {.out = out};
+
 	/* one that failed while the object was put together left something out of it */
-	if (was_starved() || o == NULL || json_dump_callback(o, append, out, flags | JSON_PRESERVE_ORDER) < 0)
+	if (was_starved() || o == NULL || json_dump_callback(o, append, &w, flags | JSON_PRESERVE_ORDER) < 0 || w.rc < 0 ||
+	    was_starved())
 		return err_set(err, ERR_NOMEM, 0, "out of memory while writing JSON");
 	return 0;
 }

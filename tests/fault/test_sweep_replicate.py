@@ -29,7 +29,7 @@ def behind(swift):
 def replicating(site, injector, tally, **options):
     places = [*site.repositories.values(), site.directory / "state", site.keys, site.config]
     return Sweep(injector, tally, "replicate", lambda: site.command("pgcairn", "replicate", "--to", FAR), places,
-                 lambda: put_back(site), **options)
+                 lambda: put_back(site), steady=0.5, **options)
 
 
 def the_next_one_finishes(site, result):
