@@ -120,14 +120,13 @@ report(void *arg)
 
 /* Everything that ends here ends with the process; nothing has to be put away. */
 static int
-reload(struct agent *a)
+reload(struct agent *a, struct err *err)
 {
 	struct config *fresh = NULL;
-	struct err err;
 
 	a->stale = false;
-	if (config_load(&fresh, a->options->config_path, &err) < 0) {
-		log_err(a->log, LOG_ERROR, &err);
+	if (config_load(&fresh, a->options->config_path, err) < 0) {
+		log_err(a->log, LOG_ERROR, err);
 		log_write(a->log, LOG_ERROR, "the agent goes on with the configuration it has; who calls goes the direct way");
 		return 0;
 	}
@@ -136,7 +135,7 @@ reload(struct agent *a)
 	notify_reloading();
 	server_close(STEAL(a->server));
 	(void)execv("/proc/self/exe", a->options->argv);
-	return err_set(&err, ERR_IO, errno, "execute the agent again");
+	return err_set(err, ERR_IO, errno, "execute the agent again");
 }
 
 /* True to end. */
@@ -234,7 +233,7 @@ loop(struct agent *a, struct err *err)
 	while (!end && rc == 0) {
 		end = turn(a, set) || (a->options->once && is_done(a, &rc, err));
 		if (a->stale && !end)
-			rc = reload(a);
+			rc = reload(a, err);
 	}
 	free(set);
 	notify_send("STOPPING=1");

@@ -75,20 +75,6 @@ read_reply(int fd, struct reply *r, struct deadline until, struct err *err)
 	return rc;
 }
 
-/* Nobody but this user, or root, may tell us that a segment is safe. */
-static int
-check_peer(int fd, struct err *err)
-{
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-		return err_set(err, ERR_IO, errno, "ask who the agent is");
-	if (peer.uid == geteuid() || peer.uid == 0)
-		return 0;
-	return err_set(err, ERR_REFUSED, 0, "the agent belongs to user %u, this process to %u", peer.uid, geteuid());
-}
-
 static int
 call(const struct config *cfg, int *out, struct err *err)
 {
@@ -100,7 +86,7 @@ call(const struct config *cfg, int *out, struct err *err)
 		return rc;
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
 		return err_set(err, ERR_NOT_FOUND, errno, "no agent at '%s'", address.sun_path);
-	rc = check_peer(fd, err);
+	rc = agent_check_peer(fd, err); /* nobody else may tell us that a segment is safe */
 	if (rc < 0)
 		return rc;
 	*out = fd;

@@ -2,19 +2,6 @@
 
 #include "base/clock.h"
 
-#define BACKOFF_MIN_MS 1000
-#define BACKOFF_MAX_MS 30000
-
-static int64_t
-backoff_ms(const struct lane *l)
-{
-	int64_t ms = BACKOFF_MIN_MS;
-
-	for (unsigned i = 1; i < l->failures && ms < BACKOFF_MAX_MS; i++)
-		ms *= 2;
-	return ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
-}
-
 static void
 go_down(struct lane *l, const struct err *why)
 {
@@ -24,7 +11,7 @@ go_down(struct lane *l, const struct err *why)
 	}
 	l->err = *why;
 	l->failures++;
-	l->retry_ms = clock_monotonic_ms() + backoff_ms(l);
+	l->retry_ms = clock_monotonic_ms() + shared_pause_ms(l->failures);
 }
 
 /* With the lock, which is free while the repository is opened. */
@@ -102,10 +89,16 @@ lane_join(struct lane *l)
 	repository_free(STEAL(l->repo));
 }
 
+bool
+lane_is_up(const struct lane *l)
+{
+	return l->repo != NULL && !l->broken;
+}
+
 struct repository *
 lane_borrow(struct lane *l)
 {
-	if (l->repo == NULL || l->broken)
+	if (!lane_is_up(l))
 		return NULL;
 	l->users++;
 	return l->repo;
@@ -150,7 +143,7 @@ lane_missed(struct lane *l, uint64_t bytes)
 void
 lane_failed(struct lane *l, const struct err *why)
 {
-	if (l->repo == NULL || l->broken || !is_of_repository(why->kind))
+	if (!lane_is_up(l) || !is_of_repository(why->kind))
 		return;
 	l->broken = true;
 	go_down(l, why);

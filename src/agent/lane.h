@@ -39,6 +39,9 @@ struct lane {
 int lane_start(struct lane *l, struct err *err);
 void lane_join(struct lane *l); /* after shared.ending was said */
 
+/* With the lock: can it be borrowed? */
+bool lane_is_up(const struct lane *l);
+
 /* With the lock: the repository, for a while; NULL when it is down. */
 struct repository *lane_borrow(struct lane *l);
 void lane_give_back(struct lane *l);

@@ -1,7 +1,9 @@
 #include "agent/protocol.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/str.h"
@@ -39,6 +41,19 @@ agent_address(const struct config *cfg, struct sockaddr_un *out, struct err *err
 		return 0;
 	err_set(err, ERR_CONFIG, 0, "the run directory '%.200s' is too long for a socket in it", cfg->run_directory);
 	return err_hint(err, "run-directory in [pgcairn]: at most %zu bytes", sizeof(out->sun_path) - sizeof("/agent.sock"));
+}
+
+int
+agent_check_peer(int fd, struct err *err)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return err_set(err, ERR_IO, errno, "ask whose process the other end is");
+	if (peer.uid == geteuid() || peer.uid == 0)
+		return 0;
+	return err_set(err, ERR_REFUSED, 0, "the other end belongs to user %u, this process to %u", peer.uid, geteuid());
 }
 
 int

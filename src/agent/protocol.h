@@ -57,6 +57,9 @@ struct agent_request {
 /* The socket of a configuration. ERR_CONFIG when the path is longer than a socket's may be. */
 int agent_address(const struct config *cfg, struct sockaddr_un *out, struct err *err);
 
+/* 0 when the other end of the socket is of this process's user, or root; else ERR_REFUSED, or ERR_IO when nobody can say. */
+int agent_check_peer(int fd, struct err *err);
+
 /* Header and object, appended to out. */
 int agent_message_encode(enum agent_message type, const json_t *body, struct buf *out, struct err *err);
 

@@ -128,10 +128,7 @@ server_close(struct server *s)
 static bool
 is_welcome(const struct server *s, int fd)
 {
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && (peer.uid == geteuid() || peer.uid == 0))
+	if (agent_check_peer(fd, NULL) == 0)
 		return true;
 	log_write(s->log, LOG_WARN, "a process of another user called at '%s' and was turned away", s->address.sun_path);
 	return false;

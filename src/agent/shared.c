@@ -1,24 +1,22 @@
 #include "agent/shared.h"
 
 #include <errno.h>
-#include <stdint.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
+
+#define PAUSE_MIN_MS 1000
+#define PAUSE_MAX_MS 30000
 
 int
 shared_init(struct shared *s, struct err *err)
 {
-	pthread_condattr_t monotonic;
-
 	*s = (struct shared){.event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 	if (s->event < 0)
 		return err_set(err, ERR_RETRY, errno, "make an eventfd");
 	(void)pthread_mutex_init(&s->lock, NULL);
-	(void)pthread_condattr_init(&monotonic);
-	(void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&s->work, &monotonic);
-	(void)pthread_condattr_destroy(&monotonic);
+	(void)pthread_cond_init(&s->work, NULL);
 	return 0;
 }
 
@@ -55,10 +53,15 @@ shared_ring(struct shared *s)
 void
 shared_wait(struct shared *s, int64_t at_ms)
 {
-	const struct timespec until = {.tv_sec = at_ms / 1000, .tv_nsec = (at_ms % 1000) * 1000000};
+	(void)clock_wait(&s->work, &s->lock, at_ms);
+}
 
-	if (at_ms == INT64_MAX)
-		(void)pthread_cond_wait(&s->work, &s->lock);
-	else
-		(void)pthread_cond_timedwait(&s->work, &s->lock, &until);
+int64_t
+shared_pause_ms(unsigned failures)
+{
+	int64_t ms = PAUSE_MIN_MS;
+
+	for (unsigned i = 1; i < failures && ms < PAUSE_MAX_MS; i++)
+		ms *= 2;
+	return ms < PAUSE_MAX_MS ? ms : PAUSE_MAX_MS;
 }

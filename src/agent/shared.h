@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -28,5 +29,8 @@ void shared_ring(struct shared *s);
 
 /* Wait to be woken, at most until at_ms on the monotonic clock. With the lock. */
 void shared_wait(struct shared *s, int64_t at_ms);
+
+/* How long what has failed so many times in a row is left alone: longer each time, with an end. */
+int64_t shared_pause_ms(unsigned failures);
 
 #endif

@@ -8,8 +8,6 @@
 #include "ops/stop.h"
 
 #define RETRY_MS 5000
-#define FAILED_MIN_MS 1000
-#define FAILED_MAX_MS 30000
 #define LANES_MS 2000
 #define FORGET_MS 60000 /* an answer that nobody came for */
 
@@ -232,8 +230,7 @@ may_suffice(const struct shipper *s)
 
 	for (size_t i = 0; up != NULL && i < cfg->n_repositories; i++)
 		if (cfg->repositories[i].state != CONFIG_REPOSITORY_LOST) {
-			up[i] = s->lanes[at].repo != NULL && !s->lanes[at].broken;
-			at++;
+			up[i] = lane_is_up(&s->lanes[at++]);
 		}
 	return up != NULL && acknowledge_satisfied(cfg, up);
 }
@@ -249,7 +246,7 @@ hurry_lanes(struct shipper *s)
 		struct lane *l = &s->lanes[i];
 		unsigned tries = l->tries;
 
-		if (l->repo != NULL && !l->broken)
+		if (lane_is_up(l))
 			continue;
 		lane_hurry(l);
 		while (l->started && l->tries == tries && !may_suffice(s) && !s->shared->ending)
@@ -296,16 +293,6 @@ ship_file(const struct shipper *s, const char *name, struct fanout *f, struct ob
 	return rc;
 }
 
-static int64_t
-failed_pause_ms(unsigned attempts)
-{
-	int64_t ms = FAILED_MIN_MS;
-
-	for (unsigned i = 1; i < attempts && ms < FAILED_MAX_MS; i++)
-		ms *= 2;
-	return ms < FAILED_MAX_MS ? ms : FAILED_MAX_MS;
-}
-
 /* With the lock. */
 static void
 settle(struct shipper *s, struct queue_entry *e, int rc, const struct err *err)
@@ -326,7 +313,7 @@ settle(struct shipper *s, struct queue_entry *e, int rc, const struct err *err)
 	if (e->attempts++ == 0 && err->kind != ERR_REFUSED)
 		log_err(s->op.log, LOG_WARN, err);
 	e->state = QUEUE_FAILED;
-	e->retry_ms = now + failed_pause_ms(e->attempts);
+	e->retry_ms = now + shared_pause_ms(e->attempts);
 	e->err = malloc(sizeof(*e->err));
 	if (e->err != NULL)
 		*e->err = *err;
@@ -467,7 +454,7 @@ static json_t *
 lane_report(const struct lane *l)
 {
 	char since[32];
-	bool up = l->repo != NULL && !l->broken;
+	bool up = lane_is_up(l);
 	json_t *o;
 
 	clock_format_utc(since, sizeof(since), l->since_us);

@@ -240,3 +240,26 @@ deadline_passed(struct deadline d)
 {
 	return deadline_left_ms(d) == 0;
 }
+
+bool
+clock_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t until_ms)
+{
+	int64_t left = until_ms - clock_monotonic_ms();
+	struct timespec until;
+
+	if (until_ms == INT64_MAX) {
+		(void)pthread_cond_wait(cond, lock);
+		return true;
+	}
+	if (left <= 0)
+		return false;
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += left / 1000;
+	until.tv_nsec += left % 1000 * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	(void)pthread_cond_clockwait(cond, lock, CLOCK_MONOTONIC, &until);
+	return true;
+}

@@ -7,6 +7,7 @@
 #ifndef PGCAIRN_BASE_CLOCK_H
 #define PGCAIRN_BASE_CLOCK_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,5 +48,11 @@ struct deadline {
 struct deadline deadline_in_ms(int64_t ms);
 int64_t deadline_left_ms(struct deadline d); /* 0 when it has passed */
 bool deadline_passed(struct deadline d);
+
+/*
+ * Wait for a condition, whose lock is held, until a point of the monotonic clock in milliseconds (INT64_MAX: as long as it
+ * takes). False when that point has passed before the wait; else look again, woken or not.
+ */
+bool clock_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t until_ms);
 
 #endif

@@ -153,6 +153,12 @@ progress_update(struct progress *p, uint64_t done, uint64_t total)
 }
 
 void
+progress_show(void *progress, uint64_t done, uint64_t total)
+{
+	progress_update(progress, done, total);
+}
+
+void
 progress_clear(struct progress *p)
 {
 	if (p == NULL || !p->drawn)

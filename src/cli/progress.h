@@ -25,6 +25,9 @@ struct progress *progress_new(const struct progress_options *options);
 /* Bytes; total 0: not known. Cheap: at most five times a second something is drawn. */
 void progress_update(struct progress *p, uint64_t done, uint64_t total);
 
+/* The same as the callback of a struct op_progress, whose arg is the progress. */
+void progress_show(void *progress, uint64_t done, uint64_t total);
+
 /* Wipe the line before something else is written there; the next update draws it again. */
 void progress_clear(struct progress *p);
 

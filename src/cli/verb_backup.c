@@ -33,12 +33,6 @@ on_signal(int sig)
 }
 
 static void
-show_progress(void *arg, uint64_t done, uint64_t total)
-{
-	progress_update(arg, done, total);
-}
-
-static void
 catch_signals(void)
 {
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
@@ -159,7 +153,7 @@ run(struct cli_invocation *inv)
 	struct err err = {0};
 	int rc = 0;
 
-	o.progress.update = show_progress;
+	o.progress.update = progress_show;
 	o.progress.arg = progress;
 	if (checkpoint != NULL)
 		o.checkpoint = strcmp(checkpoint, "fast") == 0 ? BACKUP_CHECKPOINT_FAST : BACKUP_CHECKPOINT_SPREAD;

@@ -77,12 +77,6 @@ print_text(const struct replicate_options *o, const struct replicate_result *r, 
 	return rc < 0 ? rc : output_text(&b, err);
 }
 
-static void
-show_progress(void *arg, uint64_t done, uint64_t total)
-{
-	progress_update(arg, done, total);
-}
-
 static int
 run(struct cli_invocation *inv)
 {
@@ -102,7 +96,7 @@ run(struct cli_invocation *inv)
 	if (rc == 0) {
 		PROGRESS_AUTO struct progress *progress = progress_new(&shown);
 
-		o.progress = (struct op_progress){show_progress, progress};
+		o.progress = (struct op_progress){progress_show, progress};
 		rc = replicate_run(op, &o, &r, &err);
 	}
 	if (rc == 0)

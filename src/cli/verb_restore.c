@@ -287,12 +287,6 @@ on_signal(int sig)
 	interrupted = 1;
 }
 
-static void
-update(void *arg, uint64_t done, uint64_t total)
-{
-	progress_update(arg, done, total);
-}
-
 static int
 run(struct cli_invocation *inv)
 {
@@ -315,7 +309,7 @@ run(struct cli_invocation *inv)
 		(void)signal(SIGINT, on_signal);
 		(void)signal(SIGTERM, on_signal);
 		a->o.config_path = config;
-		a->o.progress = (struct op_progress){update, p};
+		a->o.progress = (struct op_progress){progress_show, p};
 		a->o.interrupted = &interrupted;
 		rc = restore_run(op, &a->o, &r, &err);
 	}

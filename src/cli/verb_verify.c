@@ -128,12 +128,6 @@ print_text(const struct verify_options *o, const struct verify_result *r, struct
 	return rc < 0 ? rc : output_text(&b, err);
 }
 
-static void
-show_progress(void *arg, uint64_t done, uint64_t total)
-{
-	progress_update(arg, done, total);
-}
-
 static int
 run(struct cli_invocation *inv)
 {
@@ -141,7 +135,7 @@ run(struct cli_invocation *inv)
 	const struct progress_options shown = {
 	    .fd = STDERR_FILENO, .label = "verify", .log = op->log, .disabled = cli_flag(inv, "quiet")};
 	struct progress *progress = progress_new(&shown);
-	struct verify_options o = {.label = cli_value(inv, "label"), .progress = {show_progress, progress}};
+	struct verify_options o = {.label = cli_value(inv, "label"), .progress = {progress_show, progress}};
 	const char *subset = cli_value(inv, "subset");
 	struct verify_result r = {0};
 	struct err err = {0};

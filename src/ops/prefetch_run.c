@@ -30,7 +30,7 @@
 #define THREADS_MAX 4  /* memory: 6 MiB each */
 #define THREADS_MIN 2
 #define KEEP_MEMORY (16 << 20)
-#define KEEP_OPEN_SECONDS 2 /* repositories, that nobody needs: one that is held cannot be unmounted */
+#define KEEP_OPEN_MS 2000 /* repositories, that nobody needs: one that is held cannot be unmounted */
 
 struct prefetcher {
 	const struct op *op; /* without log and pool: who runs it has nobody to speak to */
@@ -143,15 +143,12 @@ fetch_piece(struct prefetcher *p, struct fetch_source *source, const struct pref
 static bool
 next_piece(struct prefetcher *p, struct prefetch_piece *piece)
 {
-	struct timespec until;
+	int64_t until = clock_monotonic_ms() + KEEP_OPEN_MS;
 	bool found;
-	int rc = 0;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += KEEP_OPEN_SECONDS;
 	pthread_mutex_lock(&p->lock);
-	while (!(found = prefetch_window_next(&p->window, piece)) && rc == 0)
-		rc = pthread_cond_clockwait(&p->more, &p->lock, CLOCK_MONOTONIC, &until);
+	while (!(found = prefetch_window_next(&p->window, piece)) && clock_wait(&p->more, &p->lock, until))
+		;
 	pthread_mutex_unlock(&p->lock);
 	return found;
 }

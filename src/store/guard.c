@@ -103,6 +103,16 @@ question_do(struct question *q, struct err *err)
 	return rc < 0 ? rc : q->call.rc;
 }
 
+/* A question that is answered by its error alone. */
+static int
+act(struct store *s, const char *key, int (*ask)(struct question *q, struct store *inner), struct err *err)
+{
+	QUESTION_AUTO struct question *q = NULL;
+	int rc = question_new(&q, s, key, 0, ask, err);
+
+	return rc < 0 ? rc : question_do(q, err);
+}
+
 static int
 ask_get(struct question *q, struct store *inner)
 {
@@ -157,10 +167,7 @@ ask_settle(struct question *q, struct store *inner)
 static int
 guarded_settle(struct store *s, const char *key, struct err *err)
 {
-	QUESTION_AUTO struct question *q = NULL;
-	int rc = question_new(&q, s, key, 0, ask_settle, err);
-
-	return rc < 0 ? rc : question_do(q, err);
+	return act(s, key, ask_settle, err);
 }
 
 static int
@@ -191,10 +198,7 @@ ask_remove(struct question *q, struct store *inner)
 static int
 guarded_remove(struct store *s, const char *key, struct err *err)
 {
-	QUESTION_AUTO struct question *q = NULL;
-	int rc = question_new(&q, s, key, 0, ask_remove, err);
-
-	return rc < 0 ? rc : question_do(q, err);
+	return act(s, key, ask_remove, err);
 }
 
 static int
@@ -312,7 +316,7 @@ guard_wrap(struct guard *g, struct store **out, struct store *inner, struct err 
 	s->inner = inner;
 	s->closing = (struct guard_call){.run = closing_run, .release = closing_release, .must_run = true};
 	guard_call_init(&s->closing, g);
-	guard_cond_init(&s->quiet);
+	pthread_cond_init(&s->quiet, NULL);
 	pthread_mutex_lock(&g->lock);
 	g->refs++;
 	pthread_mutex_unlock(&g->lock);

@@ -62,7 +62,6 @@ struct guarded {
 
 void guard_unref(struct guard *g); /* without the lock; the guard may be gone then */
 
-void guard_cond_init(pthread_cond_t *c);
 void guard_call_init(struct guard_call *c, struct guard *g); /* what is 0 stays 0 */
 void guard_call_destroy(struct guard_call *c);               /* what init made, not c itself */
 

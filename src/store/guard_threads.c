@@ -5,7 +5,6 @@
 #include "store/guard_internal.h"
 
 #include <signal.h>
-#include <time.h>
 
 #include "base/clock.h"
 
@@ -13,17 +12,6 @@
 #define STALL_MS 10000
 #define QUEUE_BYTES ((size_t)4 << 20)
 #define IDLE_MS 10000 /* a thread that has had nothing to do for so long ends */
-
-void
-guard_cond_init(pthread_cond_t *c)
-{
-	pthread_condattr_t monotonic;
-
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(c, &monotonic);
-	pthread_condattr_destroy(&monotonic);
-}
 
 int
 guard_new(struct guard **out, const struct guard_options *o, struct err *err)
@@ -41,8 +29,8 @@ guard_new(struct guard **out, const struct guard_options *o, struct err *err)
 	g->queue_bytes = o->queue_bytes > 0 ? o->queue_bytes : QUEUE_BYTES;
 	g->refs = 1;
 	pthread_mutex_init(&g->lock, NULL);
-	guard_cond_init(&g->work);
-	guard_cond_init(&g->gone);
+	pthread_cond_init(&g->work, NULL);
+	pthread_cond_init(&g->gone, NULL);
 	*out = g;
 	return 0;
 }
@@ -115,20 +103,7 @@ guard_silent(const struct guard *g, struct err *err)
 bool
 guard_wait(struct guard *g, pthread_cond_t *cond, int64_t until_ms)
 {
-	int64_t left = until_ms - clock_monotonic_ms();
-	struct timespec until;
-
-	if (left <= 0)
-		return false;
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += left / 1000;
-	until.tv_nsec += left % 1000 * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
-	(void)pthread_cond_timedwait(cond, &g->lock, &until);
-	return true; /* the next round sees whether the time has come */
+	return clock_wait(cond, &g->lock, until_ms);
 }
 
 static void
@@ -265,7 +240,7 @@ guard_call_init(struct guard_call *c, struct guard *g)
 {
 	c->guard = g;
 	c->since_ms = INT64_MAX;
-	guard_cond_init(&c->changed);
+	pthread_cond_init(&c->changed, NULL);
 }
 
 void
