@@ -54,9 +54,7 @@ class Primary:
         self.site.pgbench("-i", "-s", str(self.scale), "-q", "postgres")
         for one in self.site.contestants:
             one.set_up()
-        who = {"user": self.site.user.pw_uid, "group": self.site.user.pw_gid, "extra_groups": []} if self.site.user else {}
-        self.agent = subprocess.Popen([self.site.pgcairn / "pgcairn", "--config", self.ours.config, "agent"],
-                                      stdout=self.site.log, stderr=self.site.log, **who)
+        self.agent = self.ours.start_agent()
 
     def ready(self):
         return len(list((self.site.pgdata / "pg_wal/archive_status").glob("*.ready")))
@@ -116,9 +114,7 @@ class Primary:
                 waiting = "" if who is None else ", ".join(map(str, self.waiting[share, who]))
                 print(f"| {share} | {name} | {statistics.median(rates):.0f} | {rates[-1]:.0f} | {rates[0]:.0f} | {lost} | {waiting} |")
         if self.agent is not None:
-            status = pathlib.Path(f"/proc/{self.agent.pid}/status").read_text(encoding="ascii")
-            peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-            print(f"\nThe agent's peak memory: {peak / 1024:.0f} MiB")
+            print(f"\nThe agent's peak memory: {self.site.usage(self.agent.pid)[1]:.0f} MiB")
 
 
 def main(size, work, bindir, pgcairn, timer):

@@ -12,11 +12,10 @@ import statistics
 import sys
 import time
 
-from race_site import Pgbackrest, Pgcairn, Site
+from race_site import MIB, Pgbackrest, Pgcairn, Site
 
 STARTS = 200
 FLOOR = 1.15
-MIB = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,19 +173,6 @@ class Race:
         for ours, theirs in self.pairs:
             entries[ours].limit = 0.5 * entries[theirs].median()
 
-    def measure_disk(self, entry):
-        source, out = self.site.work / "dd.in", self.site.work / "dd.out"
-        if not source.exists():
-            with open("/dev/urandom", "rb") as random, open(source, "wb") as file:
-                for _ in range(1024):
-                    file.write(random.read(MIB))
-            self.site.own(source)
-        out.unlink(missing_ok=True)
-        self.site.settle(cold=False)
-        entry.runs += self.site.timed(["dd", f"if={source}", f"of={out}", "bs=1M", "conv=fsync"])
-        entry.written.append(source.stat().st_size)
-        out.unlink()
-
     def plain_copies(self, work):
         """What to compare with: PostgreSQL's own program, and the stream without anybody who keeps it."""
         base = [self.site.bindir / "pg_basebackup", "-h", self.site.work, "-U", "postgres", "-X", "none", "-c", "fast"]
@@ -211,7 +197,7 @@ class Race:
             for who in in_turns(self.size.rounds, ["dd", *copies, *entries]):
                 say(f"{work}: {getattr(who, 'name', who)}")
                 if who == "dd":
-                    self.measure_disk(dd)
+                    self.site.measure_disk(dd)
                 elif who in copies:
                     entry, command, target = copies[who]
                     self.one_backup(entry, command, cold, null)

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import time
 
+MIB = 1 << 20
 PASSPHRASE = "a passphrase for a benchmark and nothing else"
 
 
@@ -32,11 +33,14 @@ class Site:
         self.own(path)
         return path
 
+    def who(self):
+        """For subprocess: the server's user."""
+        return {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []} if self.user else {}
+
     def run(self, *command, output=None, check=True):
         """A command as the server's user, from PGDATA's parent; what it says goes to the log."""
-        who = {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []} if self.user else {}
         done = subprocess.run([str(word) for word in command], cwd=self.work, stdin=subprocess.DEVNULL, stdout=output or self.log,
-                              stderr=self.log, check=False, env={**os.environ, "HOME": str(self.work)}, **who)
+                              stderr=self.log, check=False, env={**os.environ, "HOME": str(self.work)}, **self.who())
         if check and done.returncode != 0:
             raise SystemExit(f"race: status {done.returncode} of: {' '.join(map(str, command))}; see {self.log.name}")
         return done
@@ -118,6 +122,28 @@ class Site:
         if cold:
             pathlib.Path("/proc/sys/vm/drop_caches").write_text("3\n", encoding="ascii")
 
+    def measure_disk(self, entry):
+        """One more run of what dd with fsync takes for bytes that nobody can compress."""
+        source, out = self.work / "dd.in", self.work / "dd.out"
+        if not source.exists():
+            with open("/dev/urandom", "rb") as random, open(source, "wb") as file:
+                for _ in range(1024):
+                    file.write(random.read(MIB))
+            self.own(source)
+        out.unlink(missing_ok=True)
+        self.settle(cold=False)
+        entry.runs += self.timed(["dd", f"if={source}", f"of={out}", "bs=1M", "conv=fsync"])
+        entry.written.append(source.stat().st_size)
+        out.unlink()
+
+    @staticmethod
+    def usage(pid):
+        """(processor seconds, peak MiB) of a process that runs."""
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+        peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), peak / 1024
+
     def server_cpu(self):
         """Seconds that ended server processes took."""
         pid = (self.pgdata / "postmaster.pid").read_text(encoding="ascii").split()[0]
@@ -172,6 +198,10 @@ signers-file = {keys}/signers
 
     def extra(self):
         return ""
+
+    def start_agent(self):
+        return subprocess.Popen([self._program("pgcairn"), "--config", self.config, "agent"], stdout=self.site.log,
+                                stderr=self.site.log, **self.site.who())
 
     def push(self, path, name):
         return [self._program("pgcairn-wal-archive"), "--config", self.config, path, name]

@@ -4,10 +4,11 @@ A stopped server has as many segments to be archived as it is told; each contest
 in turns, several rounds. Then each is asked, segment by segment, for what it has made durable already.
 """
 
-import os
+import json
 import pathlib
 import signal
-import subprocess
+import socket
+import struct
 import sys
 import time
 
@@ -83,12 +84,12 @@ class Wal:
         self.site.settle(cold=False)
         started = time.monotonic()
         if who is self.ours:
-            agent = self.start_agent()
+            agent = self.ours.start_agent()
             stored = self.ours.repository / "clusters/race/wal"
             self.wait_for(lambda: sum(1 for _ in stored.glob("*/*/*/*")) >= len(self.names), "the agent")
             self.wait_for(lambda: self.durable() >= len(self.names), "the agent's word")
             took = time.monotonic() - started
-            cpu, peak = self.usage(agent.pid)
+            cpu, peak = self.site.usage(agent.pid)
             self.agent = agent
         else:
             self.site.run(*self.push_theirs(self.names[0]))
@@ -97,16 +98,8 @@ class Wal:
         entry.runs.append((took, cpu, peak))
         entry.written.append(stored_bytes(who.repository))
 
-    def start_agent(self):
-        who = {"user": self.site.user.pw_uid, "group": self.site.user.pw_gid, "extra_groups": []} if self.site.user else {}
-        return subprocess.Popen([self.site.pgcairn / "pgcairn", "--config", self.ours.config, "agent"], stdout=self.site.log,
-                                stderr=self.site.log, **who)
-
     def durable(self):
         """How many segments the agent would answer for at once."""
-        import json
-        import socket
-        import struct
         with socket.socket(socket.AF_UNIX) as s:
             s.connect(f"{self.site.work}/{self.ours.name}-run/agent.sock")
             s.sendall(struct.pack("<8sHHI", b"PGCAIRNA", 1, 2, 2) + b"{}")
@@ -114,13 +107,6 @@ class Wal:
             while piece := s.recv(65536):
                 data += piece
         return json.loads(data[16:])["clusters"][0]["durable"]
-
-    @staticmethod
-    def usage(pid):
-        fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-        peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), peak / 1024
 
     def end_agent(self):
         self.agent.send_signal(signal.SIGTERM)
@@ -140,7 +126,7 @@ class Wal:
         for who in in_turns(self.rounds, ["dd", self.ours, self.theirs]):
             say(f"{work}: {getattr(who, 'name', who)}")
             if who == "dd":
-                self.measure_disk(dd)
+                self.site.measure_disk(dd)
                 continue
             self.ship(entries[who], who)
             self.ask(answers[who], who)
@@ -149,26 +135,12 @@ class Wal:
         floor = FLOOR * entries[self.ours].written[0] / dd.rate()
         entries[self.ours].limit = max(0.5 * entries[self.theirs].median(), floor)
         entries[self.ours].memory_limit = 64
-        answers[self.ours].limit = max(0.0015, 0.3 * answers[self.theirs].median()) if False else min(
-            0.0015, 0.3 * answers[self.theirs].median())
+        answers[self.ours].limit = min(0.0015, 0.3 * answers[self.theirs].median())
 
     def ask(self, entry, who):
         for name in self.names[1:ANSWERS]:
             path = self.site.pgdata / "pg_wal" / name
             entry.runs += self.site.timed(who.push(path, name) if who is self.ours else self.push_theirs(name))
-
-    def measure_disk(self, entry):
-        source, out = self.site.work / "dd.in", self.site.work / "dd.out"
-        if not source.exists():
-            with open("/dev/urandom", "rb") as random, open(source, "wb") as file:
-                for _ in range(1024):
-                    file.write(random.read(1 << 20))
-            self.site.own(source)
-        out.unlink(missing_ok=True)
-        self.site.settle(cold=False)
-        entry.runs += self.site.timed(["dd", f"if={source}", f"of={out}", "bs=1M", "conv=fsync"])
-        entry.written.append(source.stat().st_size)
-        out.unlink()
 
     def run(self):
         self.make_backlog()

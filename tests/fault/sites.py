@@ -31,6 +31,15 @@ def with_segments(runtime, place, count=2, **options):
     return site
 
 
+def archived_without(site, name):
+    """The segments are archived while this repository is away: it misses them."""
+    away = site.directory / "away"
+    site.repositories[name].rename(away)
+    for segment in site.segments:
+        site.archive(segment)
+    away.rename(site.repositories[name])
+
+
 def take_picture(site):
     for name in PIECES:
         picture = site.directory / f"{name}.picture"
@@ -66,6 +75,16 @@ def grow_old(paths):
 def no_conflict(site):
     for repository in site.repositories.values():
         assert not any(repository.glob("clusters/*/conflict/**/*"))
+
+
+def absent_or_whole(site, result, options=()):
+    """Each segment, and all are there when the spoiled run answered 0."""
+    target = site.directory / "fetched"
+    for segment in site.segments:
+        code = site.fetch(segment.name, target, status={0, 1}, options=options).returncode
+        assert code == 0 or result.returncode != 0, f"answered with 0 and not there: {result.hit}"
+        assert code == 1 or target.read_bytes() == segment.read_bytes(), result.hit
+        target.unlink(missing_ok=True)
 
 
 def fetched_from_each(site, segment):

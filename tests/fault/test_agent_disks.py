@@ -2,15 +2,13 @@
 used again by itself when it is well."""
 
 import contextlib
-import os
 import shutil
-import signal
 import subprocess
 
 import pytest
 
 from agents import Agent
-from forgetful import Disk
+from forgetful import Disk, stopped
 from harness import Site, wait_until
 
 NEAR, FAR = "near", "far"
@@ -79,26 +77,11 @@ def test_one_that_hangs(site, runtime, place):
         site.server.start()
         with Agent(site) as agent:
             works_with_far(site, agent)
-            victims = [int(p) for p in os.listdir("/proc") if p.isdigit() and is_serving(p, far)]
-            assert victims
-            for pid in victims:
-                os.kill(pid, signal.SIGSTOP)
-            try:
+            with stopped(far):
                 error = works_without_far(site, agent, 5)
                 assert "does not answer" in error or "too slow" in error, error
-            finally:
-                for pid in victims:
-                    os.kill(pid, signal.SIGCONT)
             works_with_far(site, agent)
         site.server.stop()
-
-
-def is_serving(pid, at):
-    with contextlib.suppress(OSError):
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read().split(b"\0")
-        return words[0].endswith(b"forgetful") and str(at).encode() in words
-    return False
 
 
 def test_one_that_is_full(site):

@@ -3,15 +3,13 @@ itself can end only when the disk answers again: a thread is left in the kernel.
 
 import contextlib
 import json
-import os
-import signal
 import subprocess
 import threading
 
 import pytest
 
-from forgetful import Disk
-from sites import with_segments
+from forgetful import Disk, stopped
+from sites import archived_without, with_segments
 
 NEAR, FAR, THIRD = "near", "far", "third"
 SECONDS = 60  # far more than the limit of an operation, which is a second here; far less than for ever
@@ -24,11 +22,7 @@ def behind(swift):
         site = with_segments(swift, place, repositories=(NEAR, FAR, THIRD))
         site.acknowledge = "1\ntimeout = 8s"
         site.write_config()
-        away = site.directory / "away"
-        site.repositories[FAR].rename(away)
-        for segment in site.segments:
-            site.archive(segment)
-        away.rename(site.repositories[FAR])
+        archived_without(site, FAR)
         yield site
 
 
@@ -40,23 +34,8 @@ def hanging(site, name):
     site.runtime.make_directory(at)
     disk = Disk(site.runtime, at, site.directory / "disk")
     with disk.mounted(source):
-        servers = [int(p) for p in os.listdir("/proc") if p.isdigit() and is_serving(p, at)]
-        assert servers
-        for pid in servers:
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        with stopped(at):
             yield
-        finally:
-            for pid in servers:
-                os.kill(pid, signal.SIGCONT)
-
-
-def is_serving(pid, at):
-    with contextlib.suppress(OSError):
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read().split(b"\0")
-        return words[0].endswith(b"forgetful") and str(at).encode() in words
-    return False
 
 
 def stored(site):

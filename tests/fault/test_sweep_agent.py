@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from faults import CHANGES, KILLS, Sweep
-from sites import FAILED, KILLED, fetched_from_each, no_conflict, put_back, with_segments
+from sites import FAILED, KILLED, absent_or_whole, fetched_from_each, no_conflict, put_back, with_segments
 
 pytestmark = pytest.mark.limit(900)
 
@@ -44,12 +44,7 @@ def shipping(site, injector, tally, **options):
 
 def the_next_one_ships_all(site, result):
     """Absent or whole now; and after the next run there, in every repository, without conflict."""
-    for segment in site.segments:
-        target = site.directory / "fetched"
-        code = site.fetch(segment.name, target, status={0, 1}).returncode
-        assert code == 0 or result.returncode != 0, f"called durable and lost: {result.hit}"
-        assert code == 1 or target.read_bytes() == segment.read_bytes(), result.hit
-        target.unlink(missing_ok=True)
+    absent_or_whole(site, result)
     site.pgcairn("agent", "--once")
     for segment in site.segments:
         fetched_from_each(site, segment)

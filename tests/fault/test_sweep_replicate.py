@@ -3,7 +3,7 @@
 import pytest
 
 from faults import CHANGES, KILLS, Sweep
-from sites import FAILED, KILLED, fetched_from_each, no_conflict, put_back, take_picture, with_segments
+from sites import FAILED, KILLED, absent_or_whole, archived_without, fetched_from_each, no_conflict, put_back, take_picture, with_segments
 
 pytestmark = pytest.mark.limit(900)
 NEAR, FAR = "near", "far"
@@ -17,11 +17,7 @@ def behind(swift):
         site = with_segments(swift, place, repositories=(NEAR, FAR))
         site.acknowledge = "1"
         site.write_config()
-        away = site.directory / "away"
-        site.repositories[FAR].rename(away)
-        for segment in site.segments:
-            site.archive(segment)
-        away.rename(site.repositories[FAR])
+        archived_without(site, FAR)
         take_picture(site)
         yield site
 
@@ -34,12 +30,7 @@ def replicating(site, injector, tally, **options):
 
 def the_next_one_finishes(site, result):
     """Each segment is absent or whole in far, and after the next run there."""
-    target = site.directory / "fetched"
-    for segment in site.segments:
-        code = site.fetch(segment.name, target, status={0, 1}, options=("--repository", FAR)).returncode
-        assert code == 0 or result.returncode != 0, f"called done and not there: {result.hit}"
-        assert code == 1 or target.read_bytes() == segment.read_bytes(), result.hit
-        target.unlink(missing_ok=True)
+    absent_or_whole(site, result, ("--repository", FAR))
     assert site.json("replicate", "--to", FAR)["lacking"] == 0
     for segment in site.segments:
         fetched_from_each(site, segment)

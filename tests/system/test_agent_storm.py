@@ -2,36 +2,15 @@
 
 import contextlib
 import random
-import threading
 import time
 
 import pytest
 
 from agents import Agent
+from ha import Ledger
 from harness import wait_until
 
 SECONDS = 12
-
-
-class Writer(threading.Thread):
-    """Commits one number after the other, as fast as it can."""
-
-    def __init__(self, cluster):
-        super().__init__(daemon=True)
-        self.cluster, self.last, self.end = cluster, 0, threading.Event()
-
-    def run(self):
-        connection = self.cluster.connect()
-        with connection.cursor() as cursor:
-            while not self.end.is_set():
-                cursor.execute("INSERT INTO counter SELECT %s, repeat('x', 2000)", (self.last + 1,))
-                self.last += 1
-        connection.close()
-
-    def stop(self):
-        self.end.set()
-        self.join(60)
-        return self.last
 
 
 class Weather:
@@ -87,19 +66,18 @@ def test_every_archived_commit_comes_back(two_repositories, seed):
     cluster = site.cluster()
     site.pgcairn("init")
     cluster.start()
-    cluster.sql("CREATE TABLE counter (n int PRIMARY KEY, filler text)")
+    ledger = Ledger(cluster)
     site.pgcairn("backup")
     weather = Weather(site, seed)
-    writer = Writer(cluster)
-    writer.start()
+    ledger.begin(cluster)
     try:
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             weather.once()
+            cluster.switch_wal()
             time.sleep(weather.random.uniform(0.1, 0.8))
-            assert writer.is_alive()
     finally:
-        last = writer.stop()
+        last = ledger.end()
         weather.clear()
     try:
         assert last > 100
@@ -115,6 +93,6 @@ def test_every_archived_commit_comes_back(two_repositories, seed):
     copy = site.restore()
     copy.start()
     copy.wait_promoted()
-    assert copy.sql("SELECT count(*), min(n), max(n) FROM counter") == [(last, 1, last)]
+    ledger.wants(copy, last)
     assert not any(site.objects("clusters/*/conflict/**/*", r) for r in site.repositories)
     wait_until(lambda: not copy.value("SELECT pg_is_in_recovery()"), "the copy to be open")

@@ -152,15 +152,21 @@ def test_check_finds_a_backlog_that_is_too_old(site):
     wait_until(lambda: "backlog" in problems(site, status={0, 3}, options=("--no-switch",)), "the backlog to be too old")
 
 
+def archive_without_far(site, source, n=1):
+    """The far repository misses so many segments."""
+    far = site.repositories["far"]
+    far.rename(far.with_name("away"))
+    for _ in range(n):
+        fill(source)
+        source.archive_now()
+    far.with_name("away").rename(far)
+
+
 def test_a_repository_that_lags_behind_is_named(two_repositories):
     site = two_repositories
     site.acknowledge = "1"
     source = backed_up(site)
-    far = site.repositories["far"]
-    far.rename(far.with_name("away"))
-    fill(source)
-    source.archive_now()
-    far.with_name("away").rename(far)
+    archive_without_far(site, source)
     assert "lag" not in problems(site, status=0, options=("--no-switch",)), "a moment behind is no finding"
     with_limits(site, "lag-max-age = 1s")
     wait_until(lambda: "lag" in problems(site, status={0, 3}, options=("--no-switch",)), "a second to pass")
@@ -177,12 +183,7 @@ def test_a_repository_that_lacks_what_pg_wal_has_no_longer_lags_for_a_time_that_
     site = two_repositories
     site.acknowledge = "1"
     source = backed_up(site)
-    far = site.repositories["far"]
-    far.rename(far.with_name("away"))
-    for _ in range(2):
-        fill(source)
-        source.archive_now()
-    far.with_name("away").rename(far)
+    archive_without_far(site, source, 2)
     missing = min(p.name for p in segments(site, "near") if p.name not in {q.name for q in segments(site, "far")})
     source.stop()  # its checkpoint takes old segments again
     source.start()
@@ -197,11 +198,7 @@ def test_where_the_server_is_down_a_repository_is_compared_with_the_others(two_r
     site = two_repositories
     site.acknowledge = "1"
     source = backed_up(site)
-    far = site.repositories["far"]
-    far.rename(far.with_name("away"))
-    fill(source)
-    source.archive_now()
-    far.with_name("away").rename(far)
+    archive_without_far(site, source)
     source.stop()
     lag = problems(site, options=("--no-switch",))["lag"]
     assert lag["repository"] == "far" and "repository 'near' has" in lag["what"]

@@ -139,7 +139,7 @@ def test_a_repository_that_was_down_is_behind_and_not_cut(runtime, place):
     far.with_name("gone").rename(far)
     for path in marks(site, "far"):
         copy = near / path.relative_to(far)
-        if not copy.exists():  # the agent brings it along
+        if not copy.exists():  # replicate may bring it along
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, copy)
     runtime.own(near)

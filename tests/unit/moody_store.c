@@ -278,6 +278,26 @@ moody_free(struct moody *m)
 	free(m);
 }
 
+struct moody_pair
+moody_pair_new(int64_t limit_ms, int64_t stall_ms)
+{
+	const struct guard_options o = {.name = "dr", .limit_ms = limit_ms, .stall_ms = stall_ms, .queue_bytes = MOODY_QUEUE};
+	struct moody_pair p = {.m = moody_new()};
+	struct err err = {0};
+
+	must(guard_new(&p.g, &o, &err), &err);
+	must(guard_wrap(p.g, &p.s, &p.m->store, &err), &err);
+	return p;
+}
+
+void
+moody_pair_free(struct moody_pair *p)
+{
+	store_close(p->s);
+	guard_free(p->g);
+	moody_free(p->m);
+}
+
 void
 moody_hang(struct moody *m, enum moody_call c, bool hangs)
 {

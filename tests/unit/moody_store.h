@@ -8,7 +8,7 @@
 #include <pthread.h>
 
 #include "base/buf.h"
-#include "store/store.h"
+#include "store/guard.h"
 
 enum moody_call {
 	MOODY_GET,
@@ -50,6 +50,16 @@ struct moody {
 
 struct moody *moody_new(void);
 void moody_free(struct moody *m); /* waits until its store was closed */
+
+/* One behind a guard. */
+#define MOODY_QUEUE 4096 /* bytes of one put */
+struct moody_pair {
+	struct moody *m;
+	struct guard *g;
+	struct store *s;
+};
+struct moody_pair moody_pair_new(int64_t limit_ms, int64_t stall_ms);
+void moody_pair_free(struct moody_pair *p);
 
 void moody_hang(struct moody *m, enum moody_call c, bool hangs);
 unsigned moody_calls(struct moody *m, enum moody_call c);

@@ -7,36 +7,8 @@
 
 #include "base/clock.h"
 #include "base/str.h"
-#include "store/guard.h"
 
 #define LIMIT_MS 100
-
-/* A moody store behind a guard. */
-struct pair {
-	struct moody *m;
-	struct guard *g;
-	struct store *s;
-};
-
-static struct pair
-pair_new(int64_t limit_ms)
-{
-	const struct guard_options o = {.name = "dr", .limit_ms = limit_ms, .stall_ms = limit_ms, .queue_bytes = 4096};
-	struct pair p = {.m = moody_new()};
-	struct err err = {0};
-
-	must(guard_new(&p.g, &o, &err), &err);
-	must(guard_wrap(p.g, &p.s, &p.m->store, &err), &err);
-	return p;
-}
-
-static void
-pair_free(struct pair *p)
-{
-	store_close(p->s);
-	guard_free(p->g);
-	moody_free(p->m);
-}
 
 static unsigned threads_at_start; /* the thread sanitizer starts one of its own with the first of ours */
 
@@ -80,7 +52,7 @@ an_operation_that_hangs_costs_the_limit_and_the_next_ones_nothing(void **state)
 {
 	(void)state;
 	for (enum moody_call c = 0; c < MOODY_FREE; c++) {
-		struct pair p = pair_new(LIMIT_MS);
+		struct moody_pair p = moody_pair_new(LIMIT_MS, LIMIT_MS);
 		int64_t began = clock_monotonic_ms(), took;
 		struct err err = {0};
 
@@ -105,7 +77,7 @@ an_operation_that_hangs_costs_the_limit_and_the_next_ones_nothing(void **state)
 			clock_sleep_ms(1);
 		for (enum moody_call other = 0; other < MOODY_WRITE; other++)
 			must(moody_do(p.s, other, &err), &err);
-		pair_free(&p);
+		moody_pair_free(&p);
 	}
 }
 
@@ -117,7 +89,7 @@ what_the_store_says_comes_through(void **state)
 	(void)state;
 	for (enum moody_call c = 0; c < MOODY_FREE; c++) {
 		for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-			struct pair p = pair_new(10000);
+			struct moody_pair p = moody_pair_new(10000, 10000);
 			struct err err = {0};
 
 			p.m->fails[c] = kinds[i];
@@ -127,7 +99,7 @@ what_the_store_says_comes_through(void **state)
 			assert_string_equal(err.hint, "the test's hint");
 			assert_int_equal(moody_do(p.s, c, NULL), kinds[i]);
 			must(guard_answers(p.g, &err), &err); /* an error is an answer */
-			pair_free(&p);
+			moody_pair_free(&p);
 		}
 	}
 }
@@ -135,7 +107,7 @@ what_the_store_says_comes_through(void **state)
 static void
 answers_are_handed_over_whole(void **state)
 {
-	struct pair p = pair_new(10000);
+	struct moody_pair p = moody_pair_new(10000, 10000);
 	uint8_t data[100] = {0};
 	struct store_stat st = {0};
 	struct store_caps caps = {0};
@@ -156,7 +128,7 @@ answers_are_handed_over_whole(void **state)
 	assert_true(caps.create_only && !caps.writer_can_delete);
 	must(store_space(p.s, &x, &y, &err), &err);
 	assert_true(x == 5 && y == 6);
-	pair_free(&p);
+	moody_pair_free(&p);
 }
 
 /* Under the address sanitizer: the store writes into the answer when the caller's buffer is long gone. */
@@ -167,7 +139,7 @@ a_late_answer_touches_nothing_of_the_callers(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
-		struct pair p = pair_new(30);
+		struct moody_pair p = moody_pair_new(30, 30);
 		uint8_t *data = malloc(1 << 20);
 		struct err err = {0};
 		size_t got;
@@ -188,7 +160,7 @@ a_late_answer_touches_nothing_of_the_callers(void **state)
 
 struct caller {
 	pthread_t thread;
-	struct pair *p;
+	struct moody_pair *p;
 	enum moody_call c;
 	int rc;
 };
@@ -203,7 +175,7 @@ call(void *arg)
 }
 
 static void
-call_from(struct caller *callers, unsigned n, struct pair *p, enum moody_call c)
+call_from(struct caller *callers, unsigned n, struct moody_pair *p, enum moody_call c)
 {
 	for (unsigned i = 0; i < n; i++) {
 		callers[i] = (struct caller){.p = p, .c = c, .rc = 1};
@@ -223,7 +195,7 @@ join(struct caller *callers, unsigned n, int want)
 static void
 as_many_operations_run_at_once_as_there_are_threads(void **state)
 {
-	struct pair p = pair_new(20000);
+	struct moody_pair p = moody_pair_new(20000, 20000);
 	struct caller callers[GUARD_THREADS];
 
 	(void)state;
@@ -233,13 +205,13 @@ as_many_operations_run_at_once_as_there_are_threads(void **state)
 	moody_hang(p.m, MOODY_STAT, false);
 	join(callers, GUARD_THREADS, 0);
 	assert_int_equal(p.m->most_inside, GUARD_THREADS);
-	pair_free(&p);
+	moody_pair_free(&p);
 }
 
 static void
 more_callers_than_threads_wait_for_their_turn(void **state)
 {
-	struct pair p = pair_new(20000);
+	struct moody_pair p = moody_pair_new(20000, 20000);
 	struct caller callers[5 * GUARD_THREADS];
 
 	(void)state;
@@ -248,13 +220,13 @@ more_callers_than_threads_wait_for_their_turn(void **state)
 	join(callers, ARRAY_LEN(callers), 0);
 	assert_int_equal(p.m->calls[MOODY_GET], ARRAY_LEN(callers));
 	assert_in_range(p.m->most_inside, 2, GUARD_THREADS);
-	pair_free(&p);
+	moody_pair_free(&p);
 }
 
 static void
 however_many_callers_and_handles_the_threads_stay_few(void **state)
 {
-	struct pair p = pair_new(LIMIT_MS);
+	struct moody_pair p = moody_pair_new(LIMIT_MS, LIMIT_MS);
 	struct caller callers[4 * GUARD_THREADS];
 	struct err err = {0};
 
@@ -278,7 +250,7 @@ however_many_callers_and_handles_the_threads_stay_few(void **state)
 static void
 no_thread_is_there_before_it_is_needed(void **state)
 {
-	struct pair p = pair_new(1000);
+	struct moody_pair p = moody_pair_new(1000, 1000);
 	struct err err = {0};
 
 	(void)state;
@@ -286,7 +258,7 @@ no_thread_is_there_before_it_is_needed(void **state)
 	for (int i = 0; i < 10; i++)
 		must(moody_do(p.s, MOODY_STAT, &err), &err);
 	assert_int_equal(threads(), 1);
-	pair_free(&p);
+	moody_pair_free(&p);
 	await_threads(0);
 }
 
@@ -295,7 +267,7 @@ closing_waits_for_nothing_that_hangs(void **state)
 {
 	(void)state;
 	for (enum moody_call c = 0; c <= MOODY_CLOSE; c++) {
-		struct pair p = pair_new(LIMIT_MS);
+		struct moody_pair p = moody_pair_new(LIMIT_MS, LIMIT_MS);
 		int64_t began;
 
 		moody_hang(p.m, c, true);

@@ -4,39 +4,11 @@
 
 #include "base/clock.h"
 #include "repo/fanout.h"
-#include "store/guard.h"
 
 #define LIMIT_MS 150
-#define QUEUE 4096
-
-struct pair {
-	struct moody *m;
-	struct guard *g;
-	struct store *s;
-};
-
-static struct pair
-pair_new(int64_t limit_ms, int64_t stall_ms)
-{
-	const struct guard_options o = {.name = "dr", .limit_ms = limit_ms, .stall_ms = stall_ms, .queue_bytes = QUEUE};
-	struct pair p = {.m = moody_new()};
-	struct err err = {0};
-
-	must(guard_new(&p.g, &o, &err), &err);
-	must(guard_wrap(p.g, &p.s, &p.m->store, &err), &err);
-	return p;
-}
-
-static void
-pair_free(struct pair *p)
-{
-	store_close(p->s);
-	guard_free(p->g);
-	moody_free(p->m);
-}
 
 static struct sink *
-put(struct pair *p)
+put(struct moody_pair *p)
 {
 	struct sink *sink = NULL;
 	struct err err = {0};
@@ -48,8 +20,8 @@ put(struct pair *p)
 static void
 bytes_arrive_in_order_whatever_the_pieces(void **state)
 {
-	static uint8_t data[5 * QUEUE];
-	struct pair p = pair_new(10000, 10000);
+	static uint8_t data[5 * MOODY_QUEUE];
+	struct moody_pair p = moody_pair_new(10000, 10000);
 	struct sink *sink = put(&p);
 	struct err err = {0};
 
@@ -67,7 +39,7 @@ bytes_arrive_in_order_whatever_the_pieces(void **state)
 	assert_int_equal(p.m->finished, 1);
 	assert_int_equal(p.m->bytes.len, sizeof(data));
 	assert_memory_equal(p.m->bytes.data, data, sizeof(data));
-	pair_free(&p);
+	moody_pair_free(&p);
 }
 
 static void
@@ -76,19 +48,19 @@ a_queue_that_stays_full_is_too_slow(void **state)
 	static const struct {
 		enum moody_call hangs;
 		size_t at_most; /* bytes that the store had been given before */
-	} rows[] = {{MOODY_PUT, 0}, {MOODY_WRITE, QUEUE}};
+	} rows[] = {{MOODY_PUT, 0}, {MOODY_WRITE, MOODY_QUEUE}};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct pair p = pair_new(60000, LIMIT_MS); /* the operation itself may take its time */
+		struct moody_pair p = moody_pair_new(60000, LIMIT_MS); /* the operation itself may take its time */
 		struct sink *sink = put(&p);
-		static const uint8_t data[QUEUE];
+		static const uint8_t data[MOODY_QUEUE];
 		int64_t began = clock_monotonic_ms();
 		struct err err = {0};
 
 		moody_hang(p.m, rows[i].hangs, true);
 		must(sink_write(sink, data, 10, &err), &err);
-		must(sink_write(sink, data, QUEUE - 10, &err), &err); /* what the queue holds costs nothing */
+		must(sink_write(sink, data, MOODY_QUEUE - 10, &err), &err); /* what the queue holds costs nothing */
 		assert_true(clock_monotonic_ms() - began < LIMIT_MS);
 		must_fail(sink_write(sink, data, 1, &err), ERR_RETRY, &err, "full");
 		assert_string_equal(err.msg, "repository 'dr' is too slow for 'k'");
@@ -108,8 +80,8 @@ a_queue_that_stays_full_is_too_slow(void **state)
 static void
 a_store_that_is_slow_but_moves_is_waited_for(void **state)
 {
-	static const uint8_t data[8 * QUEUE];
-	struct pair p = pair_new(LIMIT_MS, LIMIT_MS);
+	static const uint8_t data[8 * MOODY_QUEUE];
+	struct moody_pair p = moody_pair_new(LIMIT_MS, LIMIT_MS);
 	struct sink *sink = put(&p);
 	struct err err = {0};
 
@@ -120,7 +92,7 @@ a_store_that_is_slow_but_moves_is_waited_for(void **state)
 	sink_free(sink);
 	assert_int_equal(p.m->finished, 1);
 	assert_int_equal(p.m->bytes.len, sizeof(data));
-	pair_free(&p);
+	moody_pair_free(&p);
 }
 
 /* What the inner sink says is heard at the next write, or at finish; a name that is taken stays ERR_EXISTS. */
@@ -128,12 +100,12 @@ static void
 errors_arrive_with_the_next_call(void **state)
 {
 	static const enum moody_call calls[] = {MOODY_PUT, MOODY_WRITE};
-	static const uint8_t data[QUEUE];
+	static const uint8_t data[MOODY_QUEUE];
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
 		for (int at_finish = 0; at_finish < 2; at_finish++) {
-			struct pair p = pair_new(10000, 10000);
+			struct moody_pair p = moody_pair_new(10000, 10000);
 			struct sink *sink = put(&p);
 			struct err err = {0};
 			int rc = 0;
@@ -152,7 +124,7 @@ errors_arrive_with_the_next_call(void **state)
 			sink_free(sink);
 			assert_int_equal(p.m->sinks, 0);
 			assert_int_equal(p.m->calls[MOODY_FINISH], 0);
-			pair_free(&p);
+			moody_pair_free(&p);
 		}
 	}
 }
@@ -160,20 +132,20 @@ errors_arrive_with_the_next_call(void **state)
 static void
 a_put_that_is_given_up_leaves_nothing(void **state)
 {
-	static const uint8_t data[QUEUE];
+	static const uint8_t data[MOODY_QUEUE];
 
 	(void)state;
 	for (int written = 0; written < 3; written++) {
-		struct pair p = pair_new(10000, 10000);
+		struct moody_pair p = moody_pair_new(10000, 10000);
 		struct sink *sink = put(&p);
 		struct err err = {0};
 
 		for (int i = 0; i < written; i++)
-			must(sink_write(sink, data, QUEUE, &err), &err);
+			must(sink_write(sink, data, MOODY_QUEUE, &err), &err);
 		sink_free(sink);
 		assert_int_equal(p.m->sinks, 0);
 		assert_int_equal(p.m->calls[MOODY_FINISH], 0);
-		pair_free(&p);
+		moody_pair_free(&p);
 	}
 }
 
@@ -188,7 +160,7 @@ a_finish_that_hangs_is_left_behind(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct pair p = pair_new(LIMIT_MS, 10000);
+		struct moody_pair p = moody_pair_new(LIMIT_MS, 10000);
 		struct sink *sink = put(&p);
 		int64_t began = clock_monotonic_ms();
 		struct err err = {0};
@@ -214,8 +186,8 @@ static void
 more_puts_may_be_open_than_there_are_threads(void **state)
 {
 	struct sink *sinks[3 * GUARD_THREADS];
-	static const uint8_t data[QUEUE];
-	struct pair p = pair_new(20000, 20000);
+	static const uint8_t data[MOODY_QUEUE];
+	struct moody_pair p = moody_pair_new(20000, 20000);
 	struct err err = {0};
 
 	(void)state;
@@ -223,20 +195,20 @@ more_puts_may_be_open_than_there_are_threads(void **state)
 		sinks[i] = put(&p);
 	for (int round = 0; round < 3; round++)
 		for (size_t i = 0; i < ARRAY_LEN(sinks); i++)
-			must(sink_write(sinks[i], data, QUEUE, &err), &err);
+			must(sink_write(sinks[i], data, MOODY_QUEUE, &err), &err);
 	must(moody_do(p.s, MOODY_STAT, &err), &err);
 	for (size_t i = 0; i < ARRAY_LEN(sinks); i++) {
 		must(sink_finish(sinks[i], &err), &err);
 		sink_free(sinks[i]);
 	}
 	assert_int_equal(p.m->finished, ARRAY_LEN(sinks));
-	assert_int_equal(p.m->bytes.len, 3 * ARRAY_LEN(sinks) * QUEUE);
-	pair_free(&p);
+	assert_int_equal(p.m->bytes.len, 3 * ARRAY_LEN(sinks) * MOODY_QUEUE);
+	moody_pair_free(&p);
 }
 
 /* A fan-out to both; its repositories are the caller's to take out again. */
 static struct fanout *
-fanout_to(struct pair p[2])
+fanout_to(struct moody_pair p[2])
 {
 	struct fanout *f = NULL;
 	struct err err = {0};
@@ -256,7 +228,7 @@ fanout_to(struct pair p[2])
 static void
 two_that_hang_in_their_finish_are_waited_for_together(void **state)
 {
-	struct pair p[2] = {pair_new(4 * LIMIT_MS, 20000), pair_new(4 * LIMIT_MS, 20000)};
+	struct moody_pair p[2] = {moody_pair_new(4 * LIMIT_MS, 20000), moody_pair_new(4 * LIMIT_MS, 20000)};
 	FANOUT_AUTO struct fanout *f = fanout_to(p);
 	struct sink *sink = NULL;
 	struct err err = {0};
@@ -274,7 +246,7 @@ two_that_hang_in_their_finish_are_waited_for_together(void **state)
 	for (int i = 0; i < 2; i++) {
 		moody_hang(p[i].m, MOODY_FINISH, false);
 		f->targets[i].repo->store = NULL;
-		pair_free(&p[i]);
+		moody_pair_free(&p[i]);
 	}
 }
 
@@ -282,9 +254,9 @@ two_that_hang_in_their_finish_are_waited_for_together(void **state)
 static void
 a_fanout_writes_and_publishes_at_the_same_time(void **state)
 {
-	struct pair p[2] = {pair_new(20000, 20000), pair_new(20000, 20000)};
+	struct moody_pair p[2] = {moody_pair_new(20000, 20000), moody_pair_new(20000, 20000)};
 	FANOUT_AUTO struct fanout *f = fanout_to(p);
-	static const uint8_t data[QUEUE]; /* more would wait for the first store before the second one hears of it */
+	static const uint8_t data[MOODY_QUEUE]; /* more would wait for the first store before the second one hears of it */
 	SINK_AUTO struct sink *sink = NULL;
 	struct err err = {0};
 
@@ -302,11 +274,11 @@ a_fanout_writes_and_publishes_at_the_same_time(void **state)
 		f->targets[i].repo->store = NULL;
 	}
 	for (int i = 0; i < 2; i++)
-		pair_free(&p[i]);
+		moody_pair_free(&p[i]);
 }
 
 struct seen {
-	struct pair *p;
+	struct moody_pair *p;
 	unsigned n, stop_at, furthest;
 	int answer;
 	bool asks; /* the store, from inside the listing */
@@ -342,7 +314,7 @@ a_listing_comes_in_order_and_in_bounded_batches(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
-		struct pair p = pair_new(20000, 20000);
+		struct moody_pair p = moody_pair_new(20000, 20000);
 		struct seen seen = {.p = &p};
 		struct err err = {0};
 
@@ -350,7 +322,7 @@ a_listing_comes_in_order_and_in_bounded_batches(void **state)
 		must(store_list(p.s, "k/", see, &seen, &err), &err);
 		assert_int_equal(seen.n, counts[i]);
 		assert_in_range(seen.furthest, 0, 600); /* what the store told and the caller has not seen */
-		pair_free(&p);
+		moody_pair_free(&p);
 	}
 }
 
@@ -361,7 +333,7 @@ a_listing_that_its_caller_ends_is_over(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(stops); i++) {
-		struct pair p = pair_new(20000, 20000);
+		struct moody_pair p = moody_pair_new(20000, 20000);
 		struct seen seen = {.p = &p, .stop_at = stops[i], .answer = i % 2 == 0 ? 5 : ERR_REFUSED};
 		struct err err = {0};
 
@@ -370,7 +342,7 @@ a_listing_that_its_caller_ends_is_over(void **state)
 		seen.over = true;
 		assert_int_equal(seen.n, stops[i]);
 		must(moody_do(p.s, MOODY_STAT, &err), &err); /* it was orderly: the store still answers */
-		pair_free(&p);
+		moody_pair_free(&p);
 	}
 }
 
@@ -381,7 +353,7 @@ a_listing_that_hangs_on_the_way_is_left_behind(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-		struct pair p = pair_new(LIMIT_MS, 20000);
+		struct moody_pair p = moody_pair_new(LIMIT_MS, 20000);
 		struct seen seen = {.p = &p};
 		struct err err = {0};
 
@@ -395,14 +367,14 @@ a_listing_that_hangs_on_the_way_is_left_behind(void **state)
 		p.m->hang_at_entry = 0;
 		pthread_cond_broadcast(&p.m->changed);
 		pthread_mutex_unlock(&p.m->lock);
-		pair_free(&p);
+		moody_pair_free(&p);
 	}
 }
 
 static void
 a_listing_that_fails_says_what_it_had(void **state)
 {
-	struct pair p = pair_new(20000, 20000);
+	struct moody_pair p = moody_pair_new(20000, 20000);
 	struct seen seen = {.p = &p};
 	struct err err = {0};
 
@@ -410,7 +382,7 @@ a_listing_that_fails_says_what_it_had(void **state)
 	p.m->fails[MOODY_LIST] = ERR_AUTH;
 	must_fail(store_list(p.s, "k/", see, &seen, &err), ERR_AUTH, &err, "list");
 	assert_int_equal(seen.n, 0);
-	pair_free(&p);
+	moody_pair_free(&p);
 }
 
 struct lister {
@@ -432,7 +404,7 @@ list(void *arg)
 static void
 many_listings_that_ask_the_store_get_their_answers(void **state)
 {
-	struct pair p = pair_new(20000, 20000);
+	struct moody_pair p = moody_pair_new(20000, 20000);
 	struct lister listers[3 * GUARD_THREADS];
 
 	(void)state;
@@ -446,7 +418,7 @@ many_listings_that_ask_the_store_get_their_answers(void **state)
 		assert_int_equal(listers[i].rc, 0);
 		assert_int_equal(listers[i].seen.n, 1000);
 	}
-	pair_free(&p);
+	moody_pair_free(&p);
 }
 
 int

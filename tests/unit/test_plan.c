@@ -40,14 +40,6 @@ setup(void **state)
 }
 
 static int
-teardown(void **state)
-{
-	world_close(*state);
-	free(*state);
-	return 0;
-}
-
-static int
 make(struct world *w, const struct plan_options *o, struct plan **out, struct err *err)
 {
 	KEYRING_AUTO struct keyring *ring = world_keyring(w);
@@ -295,7 +287,7 @@ a_target_is_looked_for_in_the_system_that_had_it(void **state)
 	}
 }
 
-#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, world_teardown)
 
 int
 main(void)

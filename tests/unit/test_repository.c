@@ -21,14 +21,6 @@ setup(void **state)
 }
 
 static int
-teardown(void **state)
-{
-	world_close(*state);
-	free(*state);
-	return 0;
-}
-
-static int
 open_again(struct world *w, struct err *err)
 {
 	REPOSITORY_AUTO struct repository *r = NULL;
@@ -389,7 +381,7 @@ a_copy_has_the_same_bytes_and_no_damage(void **state)
 	must_fail(stored_read(s, NULL, collect, &plain, &err), ERR_CORRUPT, &err, "read");
 }
 
-#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, world_teardown)
 
 int
 main(void)

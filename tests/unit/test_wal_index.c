@@ -23,14 +23,6 @@ setup(void **state)
 	return 0;
 }
 
-static int
-teardown(void **state)
-{
-	world_close(*state);
-	free(*state);
-	return 0;
-}
-
 static const char *
 segment_file(struct world *w, const char *repository, uint64_t segno)
 {
@@ -456,7 +448,7 @@ a_row_that_does_not_join_is_asked_again_segment_by_segment(void **state)
 	assert_int_equal(expect_chain(w, FIRST, 0), 0);
 }
 
-#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, world_teardown)
 
 int
 main(void)

@@ -36,14 +36,6 @@ setup_wal(void **state)
 	return 0;
 }
 
-static int
-teardown(void **state)
-{
-	world_close(*state);
-	free(*state);
-	return 0;
-}
-
 static struct wal_index_result
 write_some(struct world *w, const struct wal_index_options *o)
 {
@@ -432,7 +424,7 @@ verify_compares_an_index_with_its_segments(void **state)
 	}
 }
 
-#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, world_teardown)
 
 int
 main(void)
@@ -455,5 +447,5 @@ main(void)
 
 	must(keys_init(&err), &err);
 	failed = cmocka_run_group_tests(alone, NULL, NULL);
-	return failed + cmocka_run_group_tests(over_wal, setup_wal, teardown);
+	return failed + cmocka_run_group_tests(over_wal, setup_wal, world_teardown);
 }

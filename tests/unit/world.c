@@ -113,6 +113,14 @@ world_close(struct world *w)
 	(void)fs_remove_tree(w->dir, NULL);
 }
 
+int
+world_teardown(void **state)
+{
+	world_close(*state);
+	free(*state);
+	return 0;
+}
+
 const char *
 world_wal_file(struct world *w, const char *name)
 {

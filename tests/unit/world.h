@@ -30,6 +30,7 @@ void world_make(struct world *w, const struct world_options *o);
 void world_init(struct world *w);
 void world_open(struct world *w, const struct world_options *o); /* both */
 void world_close(struct world *w);
+int world_teardown(void **state); /* of a test whose state is a world from calloc */
 
 /* A path below dir, in a buffer that the next but three calls use again. */
 const char *world_path(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -1,0 +1,35 @@
+"""A server that was not archived for long: all of it is shipped, by an agent that does not grow with it."""
+
+import pytest
+
+from agents import Agent
+from harness import MB, Site, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.limit(900)]
+SEGMENTS = 2000  # more than the queue holds
+MOST = 64 * MB
+
+
+def peak(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+
+def test_a_long_backlog_is_shipped_in_bounded_memory(swift):
+    with swift.place("backlog") as place:
+        site = Site(swift, place / "site")
+        cluster = site.cluster(archive_command="false")
+        site.pgcairn("init")
+        cluster.start()
+        names = [cluster.switch_wal() for _ in range(SEGMENTS)]
+        cluster.stop()
+        for name in names:
+            (cluster.data / "pg_wal/archive_status" / f"{name}.ready").touch()
+        swift.own(cluster.data)
+        with Agent(site, options=("--log-level", "error")) as agent:
+            wait_until(lambda: agent.cluster()["durable"] >= 1024, "as much as the queue holds", timeout=300)
+            held = peak(agent.pid)
+        assert held < MOST, f"{held / MB:.0f} MiB"
+        site.pgcairn("agent", "--once", timeout=600)
+        stored = {path.name for path in site.objects("clusters/*/wal/*/*/*/*")}
+        assert set(names) <= stored
