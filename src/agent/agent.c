@@ -21,6 +21,7 @@ struct agent {
 	const struct config *cfg;
 	const struct agent_options *options;
 	const struct log *log;
+	uint64_t configuration; /* as it was before anything of it was read */
 	struct shared shared;
 	struct guards *guards;
 	struct shipper **shippers;
@@ -30,7 +31,7 @@ struct agent {
 	struct server *server;
 	int signals; /* a signalfd */
 	int64_t started_us, tick_ms, watchdog_ms, alive_ms;
-	bool stale; /* a caller had another configuration */
+	bool stale; /* a caller had another configuration, or a file of keys has changed */
 };
 
 /* ---- ship threads ---- */
@@ -83,7 +84,7 @@ ask(const struct agent_request *r, struct ask_state *state, struct err *err, voi
 	struct agent *a = arg;
 	enum ask answer = ASK_ELSEWHERE;
 
-	if (r->configuration != a->cfg->digest) {
+	if (r->configuration != a->configuration) {
 		a->stale = true;
 		return ASK_ELSEWHERE;
 	}
@@ -162,6 +163,7 @@ tick(struct agent *a)
 	if (now >= a->tick_ms) {
 		for (size_t i = 0; i < a->n_shippers; i++)
 			shipper_tick(a->shippers[i]);
+		a->stale |= agent_configuration(a->cfg) != a->configuration;
 		a->tick_ms = now + TICK_MS;
 	}
 	if (a->watchdog_ms > 0 && now >= a->alive_ms) {
@@ -367,6 +369,7 @@ agent_run(const struct config *cfg, const struct agent_options *o, const struct 
 	struct agent a = {.cfg = cfg, .options = o, .log = log, .signals = -1};
 	int rc;
 
+	a.configuration = agent_configuration(cfg);
 	a.started_us = clock_now_us();
 	a.watchdog_ms = notify_watchdog_ms();
 	rc = shared_init(&a.shared, err);

@@ -132,7 +132,7 @@ agent_ask_archive(const struct config *cfg, const char *cluster, const char *pat
 {
 	BUF_AUTO struct buf message = {0};
 	struct reply reply = {0};
-	struct agent_request request = {.configuration = cfg->digest};
+	struct agent_request request = {.configuration = agent_configuration(cfg)};
 	struct err failure;
 	struct stat st;
 	int rc;

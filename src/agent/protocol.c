@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "base/bytes.h"
 #include "base/str.h"
@@ -27,6 +28,22 @@ file_identity_same(const struct file_identity *a, const struct file_identity *b)
 {
 	return a->device == b->device && a->inode == b->inode && a->size == b->size && a->modified_ns == b->modified_ns &&
 	       a->changed_ns == b->changed_ns;
+}
+
+uint64_t
+agent_configuration(const struct config *cfg)
+{
+	const char *const keys[] = {cfg->recipients_file, cfg->comparison_key, cfg->signers_file, cfg->signing_key};
+	struct file_identity files[ARRAY_LEN(keys)];
+
+	memset(files, 0, sizeof(files));
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		struct stat st;
+
+		if (stat(keys[i], &st) == 0)
+			file_identity_of(&files[i], &st);
+	}
+	return XXH3_64bits_withSeed(files, sizeof(files), cfg->digest);
 }
 
 int

@@ -51,8 +51,14 @@ struct agent_request {
 	char cluster[CONFIG_NAME_MAX + 1];
 	char name[WAL_NAME_MAX];
 	struct file_identity file;
-	uint64_t configuration; /* struct config, digest */
+	uint64_t configuration; /* agent_configuration() */
 };
+
+/*
+ * What the files of the configuration say, and which files of keys they name, as they are now. Two processes that have the same
+ * one give the same answers.
+ */
+uint64_t agent_configuration(const struct config *cfg);
 
 /* The socket of a configuration. ERR_CONFIG when the path is longer than a socket's may be. */
 int agent_address(const struct config *cfg, struct sockaddr_un *out, struct err *err);

@@ -89,4 +89,9 @@ class Agent:
         return next(r for r in self.cluster()["repositories"] if r["name"] == repository)
 
     def wait_lane(self, repository, state):
-        wait_until(lambda: self.lane(repository)["state"] == state, f"{repository} to be {state}")
+        def is_so():
+            try:
+                return self.lane(repository)["state"] == state
+            except OSError:  # it is executing itself anew
+                return False
+        wait_until(is_so, f"{repository} to be {state}")

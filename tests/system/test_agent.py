@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from agents import DURABLE, ELSEWHERE, HEADER, MAGIC, VERSION, Agent
-from harness import Cluster, wait_until
+from harness import Cluster, Site, wait_until
 
 
 @pytest.fixture
@@ -361,3 +361,25 @@ def test_watch_shows_what_flows_and_each_lag(both):
         text = both.pgcairn("info", "--watch", "--count", 1).stdout
         assert name in text and "down" in text and "waiting" in text
     both.pgcairn("info", "--watch", "--interval", "1ms", status=2)
+
+
+def test_changed_keys_are_noticed_as_without_the_agent(site, cluster):
+    """Who may read is decided by the recipients file as it is now, not as it was when the agent began."""
+    recipients = site.keys / "recipients"
+    good = recipients.read_text()
+    stranger = Site(site.runtime, site.directory.parent / "stranger")
+    stranger.use(cluster)
+    stranger.pgcairn("init")
+    with Agent(site) as agent:
+        cluster.archive_now()
+        cluster.sql("ALTER SYSTEM SET archive_command = 'false'")
+        cluster.sql("SELECT pg_reload_conf()")
+        recipients.write_text(good + (stranger.keys / "recipients").read_text())
+        agent.wait_lane("local", "down")
+        segment = cluster.switch_wal()
+        assert "recipients" in site.archive(f"pg_wal/{segment}", segment, status=2).stderr
+        assert not site.objects(f"clusters/*/wal/*/*/*/{segment}")
+        recipients.write_text(good)
+        agent.wait_lane("local", "up")
+        site.archive(f"pg_wal/{segment}", segment)
+        is_stored(site, segment)
