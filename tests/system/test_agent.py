@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -371,9 +372,7 @@ def test_changed_keys_are_noticed_as_without_the_agent(site, cluster):
     stranger.use(cluster)
     stranger.pgcairn("init")
     with Agent(site) as agent:
-        cluster.archive_now()
-        cluster.sql("ALTER SYSTEM SET archive_command = 'false'")
-        cluster.sql("SELECT pg_reload_conf()")
+        with_a_segment_to_archive(cluster)
         recipients.write_text(good + (stranger.keys / "recipients").read_text())
         agent.wait_lane("local", "down")
         segment = cluster.switch_wal()
@@ -382,4 +381,35 @@ def test_changed_keys_are_noticed_as_without_the_agent(site, cluster):
         recipients.write_text(good)
         agent.wait_lane("local", "up")
         site.archive(f"pg_wal/{segment}", segment)
+        is_stored(site, segment)
+
+
+def with_a_segment_to_archive(cluster):
+    """Nobody asks for it but the test."""
+    cluster.archive_now()
+    cluster.sql("ALTER SYSTEM SET archive_command = 'false'")
+    cluster.sql("SELECT pg_reload_conf()")
+    return cluster.switch_wal()
+
+
+def test_an_agent_that_stands_still_costs_seconds_only(site, cluster):
+    with Agent(site) as agent:
+        segment = with_a_segment_to_archive(cluster)
+        os.kill(agent.pid, signal.SIGSTOP)
+        try:
+            begun = time.monotonic()
+            site.archive(f"pg_wal/{segment}", segment)
+            assert time.monotonic() - begun < 30, "half of the time limit is for an agent that works"
+        finally:
+            os.kill(agent.pid, signal.SIGCONT)
+        is_stored(site, segment)
+
+
+def test_more_callers_than_it_has_places_for_are_answered(site, cluster):
+    with Agent(site) as agent:
+        segment = with_a_segment_to_archive(cluster)
+        command = site.command("pgcairn-wal-archive", f"pg_wal/{segment}", segment)
+        callers = [site.runtime.popen(command, cwd=site.pgdata, stderr=subprocess.DEVNULL) for _ in range(150)]
+        assert {caller.wait(120) for caller in callers} == {0}
+        assert agent.process.poll() is None
         is_stored(site, segment)
