@@ -77,6 +77,19 @@ def grow_old(paths):
             os.utime(path, (then, then))
 
 
+def no_litter_for_ever(site, injector, refuse=()):
+    """A day later: the epoch is another, the next segment was stored, and somebody ran init again."""
+    left = litter(site)
+    if not left:
+        return
+    grow_old(left)
+    (site.directory / "state/epochs/main.json").unlink(missing_ok=True)
+    command = site.command("pgcairn-wal-archive", site.segments[-1], site.segments[-1].name)
+    injector.run(command, ["/nowhere"], refuse=refuse, status=0, cwd=site.pgdata)
+    site.pgcairn("init")
+    assert not litter(site)
+
+
 def no_conflict(site):
     for repository in site.repositories.values():
         assert not any(repository.glob("clusters/*/conflict/**/*"))

@@ -3,7 +3,7 @@
 import pytest
 
 from faults import CHANGES, KILLS, WRITTEN, Sweep
-from sites import FAILED, KILLED, fetched_from_each, grow_old, litter, no_conflict, put_back, with_segments
+from sites import FAILED, KILLED, fetched_from_each, no_conflict, no_litter_for_ever, put_back, with_segments
 
 slow = pytest.mark.slow
 pytestmark = pytest.mark.limit(900)
@@ -60,19 +60,6 @@ def the_next_try_stores_it(site, result):
     site.archive(segment)
     fetched_from_each(site, segment)
     no_conflict(site)
-
-
-def no_litter_for_ever(site, injector, refuse=()):
-    """A day later: the epoch is another, the next segment was stored, and somebody ran init again."""
-    left = litter(site)
-    if not left:
-        return
-    grow_old(left)
-    (site.directory / "state/epochs/main.json").unlink(missing_ok=True)
-    command = site.command("pgcairn-wal-archive", site.segments[1], site.segments[1].name)
-    injector.run(command, ["/nowhere"], refuse=refuse, status=0, cwd=site.pgdata)
-    site.pgcairn("init")
-    assert not litter(site)
 
 
 def is_told(result, fault):
