@@ -14,7 +14,7 @@ import pytest
 
 from harness import PG_BIN, Site, flip_bit, wait_until
 from hatch import load
-from history import utc
+from history import next_life, utc
 from objects import Frame, as_json, key_pair, write_object
 from reports import twin_segment
 
@@ -39,7 +39,7 @@ class Past:
         self.server.stop()
         theirs = twin_segment(site, site.runtime, site.directory)
         site.archive(theirs, status=4)
-        self.recover("--target-lsn", self.lsn[3])
+        self.server = next_life(site, "second-life", "--target-lsn", self.lsn[3])
         for row in (21, 22):
             self.commit(row)
         self.server.stop()
@@ -73,16 +73,6 @@ class Past:
         self.server.sql("CREATE TABLE IF NOT EXISTS marks (id serial)")
         self.server.sql("INSERT INTO marks DEFAULT VALUES")  # a commit behind the moment, so that it is reached
         self.segment[row] = self.server.archive_now()
-
-    def recover(self, *args):
-        copy = self.site.restore(*args, "--target-action", "promote", directory="second-life")
-        copy.start()
-        copy.wait_promoted()
-        copy.stop()
-        self.site.json("adopt", "--pgdata", copy.data)
-        self.site.use(copy)
-        copy.start()
-        self.server = copy
 
     def dry_run(self, *args):
         return ["restore", "--pgdata", self.site.directory / "planned", "--dry-run", *args]
@@ -240,7 +230,7 @@ def test_some_indexes_of_some_repositories_change_no_answer(past):
 
 
 @pytest.mark.parametrize("repositories", [["near"], ["near", "far"]], ids=["in one repository", "in both"])
-@pytest.mark.parametrize("row", [2, 5, pytest.param(22, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("row", [pytest.param(2, marks=pytest.mark.slow), 5, pytest.param(22, marks=pytest.mark.slow)])
 def test_a_segment_that_is_gone_is_gone_with_an_index_too(past, row, repositories):
     for name in repositories:
         past.site.segment_object(past.segment[row], name).unlink()
@@ -292,7 +282,7 @@ LIES = {
 }
 
 
-@pytest.fixture(params=[pytest.param(lie, marks=() if lie in ("no commits", "that it holds next to nothing") else pytest.mark.slow)
+@pytest.fixture(params=[pytest.param(lie, marks=() if lie == "no commits" else pytest.mark.slow)
                         for lie in LIES])
 def lied(past, request):
     """Every index says it: its clear part, and where that is told of single segments its rows too."""
@@ -351,7 +341,10 @@ def test_a_row_that_says_what_its_segment_does_not_is_named(past):
 # Recoveries
 
 
-@pytest.mark.parametrize("damage", [None, pytest.param(lambda path: flip_bit(path, path.stat().st_size // 2), id="damaged")])
+@pytest.mark.parametrize("damage", [
+    pytest.param(None, id="whole", marks=pytest.mark.slow),
+    pytest.param(lambda path: flip_bit(path, path.stat().st_size // 2), id="damaged"),
+])
 def test_a_server_recovers_past_indexes_whatever_they_are(past, runtime, damage):
     for path in past.indexes() if damage else []:
         damage(path)
