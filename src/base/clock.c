@@ -4,6 +4,10 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "base/fs.h"
+
+#define BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
+
 #define YEAR_9999_END INT64_C(253402300799)
 
 static int64_t
@@ -57,7 +61,22 @@ real_env(const char *name)
 	return getenv(name);
 }
 
-static const struct clock_ops real_ops = {real_now_us, real_monotonic_ms, real_sleep_ms, real_random, real_env};
+static int
+real_boot_id(char out[CLOCK_BOOT_ID], struct err *err)
+{
+	BUF_AUTO struct buf text = {.max = 128};
+	int rc = fs_read_file(BOOT_ID_FILE, text.max, &text, err);
+
+	if (rc < 0)
+		return rc;
+	if (text.len < CLOCK_BOOT_ID - 1)
+		return err_set(err, ERR_IO, 0, "'%s' holds no boot id", BOOT_ID_FILE);
+	memcpy(out, text.data, CLOCK_BOOT_ID - 1);
+	out[CLOCK_BOOT_ID - 1] = '\0';
+	return 0;
+}
+
+static const struct clock_ops real_ops = {real_now_us, real_monotonic_ms, real_sleep_ms, real_random, real_env, real_boot_id};
 static const struct clock_ops *ops = &real_ops;
 
 void
@@ -94,6 +113,12 @@ const char *
 clock_env(const char *name)
 {
 	return ops->env(name);
+}
+
+int
+clock_boot_id(char out[CLOCK_BOOT_ID], struct err *err)
+{
+	return ops->boot_id(out, err);
 }
 
 void

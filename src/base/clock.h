@@ -1,5 +1,5 @@
 /*
- * Time, random bytes, sleep and the environment: everything that a test wants to replace comes through here.
+ * Time, random bytes, sleep, the environment and the boot: everything that a test wants to replace comes through here.
  *
  * Wall-clock times are microseconds since 1970-01-01 UTC as int64_t. PostgreSQL counts from 2000-01-01: CLOCK_PG_EPOCH_US
  * is the distance. A deadline is a point of the monotonic clock in milliseconds.
@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 
+#define CLOCK_BOOT_ID 37 /* text, NUL included */
 #define CLOCK_PG_EPOCH_US INT64_C(946684800000000)
 
 struct clock_ops {
@@ -22,9 +23,10 @@ struct clock_ops {
 	void (*sleep_ms)(int64_t ms);
 	void (*random)(void *buf, size_t len);
 	const char *(*env)(const char *name);
+	int (*boot_id)(char out[CLOCK_BOOT_ID], struct err *err);
 };
 
-/* Replace all five, for tests; NULL puts the real ones back. */
+/* Replace all of them, for tests; NULL puts the real ones back. */
 void clock_replace(const struct clock_ops *ops);
 
 int64_t clock_now_us(void);
@@ -32,6 +34,9 @@ int64_t clock_monotonic_ms(void);
 void clock_sleep_ms(int64_t ms);
 void clock_random(void *buf, size_t len); /* from the kernel; never fails */
 const char *clock_env(const char *name);  /* NULL when unset */
+
+/* Another one since this host was started last: what was not synced before may be lost. ERR_IO when the kernel does not say. */
+int clock_boot_id(char out[CLOCK_BOOT_ID], struct err *err);
 
 /* RFC 3339 in UTC, to the microsecond where there is a fraction: 2026-01-02T03:04:05.678901Z. out needs 32 bytes. */
 void clock_format_utc(char *out, size_t size, int64_t us);

@@ -229,8 +229,8 @@ json_get_hex(const json_t *o, const char *member, uint8_t *out, size_t len, stru
 
 	if (rc < 0)
 		return rc;
-	if (strlen(s) != 2 * len || !str_from_hex(s, out, len))
-		return wrong(err, member, "hex of the right length");
+	if (strlen(s) != 2 * len || strspn(s, "0123456789abcdef") != 2 * len || !str_from_hex(s, out, len))
+		return wrong(err, member, "lower-case hex of the right length");
 	return 0;
 }
 

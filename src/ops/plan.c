@@ -265,8 +265,9 @@ try_backup(struct plan *p, const struct plan_options *o, const struct backup_ent
     struct err *err)
 {
 	const struct manifest_head *h = &b->head;
-	const struct wal_chain_options along = {
-	    .start = h->start_lsn, .upto = o->target.kind == TARGET_IMMEDIATE ? h->stop_lsn - 1 : 0};
+	const struct wal_chain_options along = {.start = h->start_lsn,
+	    .upto = o->target.kind == TARGET_IMMEDIATE ? h->stop_lsn - 1 : 0,
+	    .without_indexes = p->without_indexes};
 	int rc;
 
 	*too_early = false;
@@ -347,8 +348,8 @@ look_on(struct plan *p, const struct target *t, const struct wal_set_timeline *o
 
 	if (fork == 0 || p->stop.lsn < fork || (t->kind == TARGET_LSN && t->lsn < fork))
 		return 0;
-	rc = wal_chain_build(
-	    &chain, p->repositories, p->n, p->wal, &other->history, &(struct wal_chain_options){.start = fork}, err);
+	rc = wal_chain_build(&chain, p->repositories, p->n, p->wal, &other->history,
+	    &(struct wal_chain_options){.start = fork, .without_indexes = p->without_indexes}, err);
 	if (rc == ERR_NOT_FOUND) /* nothing of it is archived */
 		return 0;
 	if (rc == 0)
@@ -433,11 +434,60 @@ find_before(struct plan *p, const struct plan_options *o, const struct candidate
 		if (h->sysid == p->wal->sysid && on_path(&p->path, h) && h->start_lsn < first)
 			first = h->start_lsn;
 	}
-	if (first == start || wal_chain_build(&chain, p->repositories, p->n, p->wal, &p->path,
-				  &(struct wal_chain_options){.start = first, .upto = start}, &why) < 0)
+	if (first == start ||
+	    wal_chain_build(&chain, p->repositories, p->n, p->wal, &p->path,
+		&(struct wal_chain_options){.start = first, .upto = start, .without_indexes = p->without_indexes}, &why) < 0)
 		return;
 	if (target_search(&o->target, chain, first, ring, &f, &why) == 0 && f.done && f.record.lsn < p->stop.lsn)
 		p->name_before = f.record.lsn;
+}
+
+/* In the newest system, or in an older one where that lies before it. */
+static int
+choose(struct plan *p, const struct plan_options *o, const struct candidates *c, struct keyring *ring, struct err *err)
+{
+	bool too_early = true;
+	int rc = 0;
+
+	for (uint64_t sysid = newest_sysid(p, c, 0); sysid != 0 && too_early; sysid = newest_sysid(p, c, sysid)) {
+		rc = choose_in_system(p, o, c, sysid, ring, &too_early, err);
+		if (rc == 0)
+			break;
+	}
+	return rc;
+}
+
+static bool
+believes_an_index(const struct plan *p)
+{
+	for (size_t i = 0; p->wal != NULL && i < p->wal->n; i++) {
+		const struct wal_indexes *x = &p->wal->timelines[i].indexes;
+
+		for (size_t k = 0; k < x->n; k++)
+			if (!x->list[k].passed_over)
+				return true;
+	}
+	return false;
+}
+
+/* An enrolled host can sign an index that hides what its segments hold, and a refusal is no place to learn of it. */
+static int
+choose_and_prove(struct plan *p, const struct op *op, const struct plan_options *o, const struct candidates *c,
+    struct keyring *ring, struct err *err)
+{
+	struct err contradicted;
+	int rc = choose(p, o, c, ring, err);
+
+	if ((rc != ERR_REFUSED && rc != ERR_CORRUPT) || !believes_an_index(p))
+		return rc;
+	p->without_indexes = true;
+	rc = choose(p, o, c, ring, err);
+	if (rc < 0)
+		return rc;
+	err_set(&contradicted, ERR_CORRUPT, 0, "an index over WAL contradicts its segments, which were asked instead");
+	err_hint(&contradicted, "pgcairn verify names it");
+	log_err(op->log, LOG_WARN, &contradicted);
+	return 0;
 }
 
 int
@@ -445,7 +495,6 @@ plan_make(const struct op *op, const struct plan_options *o, struct keyring *rin
 {
 	PLAN_AUTO struct plan *p = calloc(1, sizeof(*p));
 	struct candidates c = {0};
-	bool too_early = true;
 	int rc;
 
 	if (p == NULL)
@@ -453,12 +502,8 @@ plan_make(const struct op *op, const struct plan_options *o, struct keyring *rin
 	rc = open_repositories(p, op, o, err);
 	if (rc == 0)
 		rc = collect(p, o->label, &c, err);
-	for (uint64_t sysid = rc == 0 ? newest_sysid(p, &c, 0) : 0; sysid != 0 && too_early;
-	     sysid = newest_sysid(p, &c, sysid)) {
-		rc = choose_in_system(p, o, &c, sysid, ring, &too_early, err);
-		if (rc == 0)
-			break;
-	}
+	if (rc == 0)
+		rc = choose_and_prove(p, op, o, &c, ring, err);
 	if (rc == 0)
 		rc = find_others(p, op, o, &c, ring, err);
 	if (rc == 0)

@@ -9,6 +9,8 @@
  * there; what is not is said, and the plan is made all the same.
  *
  * Timelines fork, and then a moment can lie on several: the plan follows one and names the others.
+ *
+ * Nothing is refused because of what an index over WAL says: before a plan fails, the segments themselves are asked.
  */
 #ifndef PGCAIRN_OPS_PLAN_H
 #define PGCAIRN_OPS_PLAN_H
@@ -42,6 +44,7 @@ struct plan {
 	uint32_t backup_mask; /* bit i: repository i has it */
 	struct timeline_history path;
 	struct wal_chain *chain; /* from the backup's start */
+	bool without_indexes;    /* what indexes say came to a refusal: the segments' own word counts */
 	struct target_stop stop;
 	lsn_t name_before;         /* the restore point's name was given before the backup too: 0 when not, or not known */
 	struct plan_other *others; /* none when a timeline was asked for */

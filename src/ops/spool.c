@@ -11,7 +11,6 @@
 #include "base/str.h"
 #include "ops/fetch_source.h"
 
-#define BOOT_ID "/proc/sys/kernel/random/boot_id"
 #define LOCK "lock"
 #define BELL "bell"
 #define OFF "off"
@@ -57,17 +56,17 @@ add_names(struct buf *b, const char *what, const char *const *names, size_t n, s
 static int
 add_place(struct buf *b, struct spool *s, const struct op *op, struct err *err)
 {
-	BUF_AUTO struct buf boot = {.max = 128};
+	char boot[CLOCK_BOOT_ID];
 	struct control control;
 	struct stat here;
-	int rc = fs_read_file(BOOT_ID, boot.max, &boot, err);
+	int rc = clock_boot_id(boot, err);
 
 	if (rc == 0 && stat(".", &here) < 0)
 		rc = err_set(err, ERR_IO, errno, "stat the current directory");
 	if (rc == 0)
 		rc = fetch_find_control(op, &control, err);
 	if (rc == 0)
-		rc = add(b, "boot", boot.data, boot.len, err);
+		rc = add(b, "boot", boot, strlen(boot), err);
 	if (rc == 0)
 		rc = buf_printf(b, err, " pgdata %ju %ju system %" PRIu64 " ", (uintmax_t)here.st_dev, (uintmax_t)here.st_ino,
 		    control.sysid);

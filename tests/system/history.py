@@ -15,6 +15,18 @@ def utc(moment):
     return moment.astimezone(datetime.timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+def next_life(site, directory, *args):
+    """Restore as told, recover, adopt: the copy, which is the cluster from here on and runs."""
+    copy = site.restore(*args, "--target-action", "promote", directory=directory)
+    copy.start()
+    copy.wait_promoted()
+    copy.stop()
+    assert site.json("adopt", "--pgdata", copy.data)["timeline_complete"]
+    site.use(copy)
+    copy.start()
+    return copy
+
+
 class History:
     """A backup among rows that were committed one by one, with all that is known about each commit."""
 

@@ -1,41 +1,25 @@
 """What examples/escape-hatch.py must not believe: repositories that somebody made who knows the format and has a signing key.
 
-The writer here is small and of its own: it makes clusters without encryption, correct but for one thing. Whatever is wrong ends
+The writer (objects.py) is small and of its own: it makes clusters without encryption, correct but for one thing. Whatever is wrong ends
 in hatch.Refused, which names the object; any other exception would reach the operator as a traceback.
 """
 
-import hashlib
-import json
 import os
 import resource
-import struct
 
 import crc32c
 import lz4.block
-import nacl.bindings
 import pytest
 import zstandard
 
 from hatch import load
+from objects import Frame, as_json, key_pair, write_object
 
 hatch = load()
-FOUNDER, THIEF = (nacl.bindings.crypto_sign_seed_keypair(bytes([i]) * 32) for i in (1, 2))
+FOUNDER, THIEF = key_pair(1), key_pair(2)
 CLUSTER, SYSTEM = b"c" * 16, "7000000000000000001"
 SEGMENT = f"wal/{SYSTEM}/00000001/00000000/000000010000000000000002"
 MIB = 2**20
-
-
-def digest(data):
-    return hashlib.blake2b(data, digest_size=32).digest()
-
-
-def as_json(value):
-    return value if isinstance(value, bytes) else json.dumps(value).encode()
-
-
-class Frame:
-    def __init__(self, stored, encoding=0, plain=None):
-        self.stored, self.encoding, self.plain = stored, encoding, len(stored) if plain is None else plain
 
 
 class Forged:
@@ -48,23 +32,9 @@ class Forged:
         self.put("lineage/0000", 8, {"system_identifier": SYSTEM, "major": 15, "segment_size": MIB})
         self.put("recipients/0000", 8, {"encrypted": False, "comparison_check": "0" * 64, "recipients": []})
 
-    def put(self, name, kind, clear, frames=(), signer=FOUNDER, cluster=CLUSTER, codec=0, named=None, version=0, features=0,
-            sealed=b"", zero=0, drop=0):
-        name_bytes = (named or name).encode()
-        header = struct.pack("<8sHHBBBBQ16s16sHHI", b"PGCAIRN\n", version, 64 + len(name_bytes), kind, codec, 0, 20, features,
-                             cluster, bytes(16), len(name_bytes), 0, zero) + name_bytes
-        table = b"".join(struct.pack("<IB3s32s", len(f.stored), f.encoding, b"", digest(f.stored)) for f in frames)
-        clear, stored, plain = as_json(clear), b"".join(f.stored for f in frames), sum(f.plain for f in frames)
-        numbers = (len(header), len(frames), len(clear), len(sealed), 104)
-        root = digest(digest(header) + digest(table) + digest(clear) + digest(sealed)
-                      + struct.pack("<5I2Q", *numbers, len(stored), plain))
-        signature = nacl.bindings.crypto_sign(b"pgcairn object signature 0\0" + root, signer[1])[:64]
-        block = b"\1" + bytes(7) + signer[0] + signature
-        tail = struct.pack("<8s6I2Q32s", b"CAIRNEND", *numbers, 0, len(stored), plain, digest(root + block))
-        path = self.place / "clusters/forged" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes((header + stored + table + clear + sealed + block + tail)[drop:])
-        return path.stat().st_size, digest(root + block).hex()
+    def put(self, name, kind, clear, frames=(), named=None, **wrong):
+        return write_object(self.place / "clusters/forged" / name, named or name, kind, clear, frames,
+                            **{"signer": FOUNDER, "cluster": CLUSTER, **wrong})
 
     def segment(self, frame=None, **options):
         clear = {"content_id": "0" * 32, "size": MIB, "verified": True, "timeline": 1, "system_identifier": SYSTEM,

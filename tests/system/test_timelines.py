@@ -11,6 +11,7 @@ import time
 import pytest
 
 from harness import Site
+from history import next_life
 from test_pitr import utc
 
 pytestmark = pytest.mark.slow
@@ -67,16 +68,7 @@ class Saga:
         self.server.stop()
 
     def recover(self, *args):
-        """Restore, recover, adopt: the copy is the cluster from here on."""
-        copy = self.site.restore(*args, "--target-action", "promote", directory=f"life-{len(self.site.runtime.clusters)}")
-        copy.start()
-        copy.wait_promoted()
-        copy.stop()
-        done = self.site.json("adopt", "--pgdata", copy.data)
-        assert done["timeline_complete"]
-        self.site.use(copy)
-        copy.start()
-        self.server = copy
+        self.server = next_life(self.site, f"life-{len(self.site.runtime.clusters)}", *args)
 
 
 @pytest.fixture(scope="module")
