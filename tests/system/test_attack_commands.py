@@ -1,7 +1,5 @@
 """The WAL commands against what should not happen to them: stores that hang, deaths by signal, two at once."""
 
-import contextlib
-import ctypes
 import fcntl
 import os
 import re
@@ -12,10 +10,10 @@ import time
 import pytest
 
 from harness import alive, children_of, wait_until
+from states import hanging
 
 FAILED = set(range(1, 126))
 LIMIT = "3s"
-MNT_DETACH = 2
 
 
 @pytest.fixture
@@ -23,26 +21,6 @@ def ready(site, segments):
     site.use(segments[-1])
     site.pgcairn("init")
     return site
-
-
-@contextlib.contextmanager
-def hanging(path):
-    """A file system over path that never answers; needs root."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    at = str(path).encode()
-    try:
-        device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-    except OSError as error:
-        pytest.skip(f"no FUSE here: {error}")
-    options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
-    if libc.mount(b"hung", at, b"fuse", 0, options) != 0:
-        os.close(device)
-        pytest.skip(f"no mount here: {os.strerror(ctypes.get_errno())}")
-    try:
-        yield
-    finally:
-        libc.umount2(at, MNT_DETACH)
-        os.close(device)
 
 
 @pytest.fixture
