@@ -52,6 +52,21 @@ def test_archiving_to_a_file_system_that_hangs_ends_in_time_and_fails(hung, segm
     assert status in FAILED and re.search("out of time|does not answer", said)
 
 
+def test_a_server_can_be_stopped_while_its_repository_hangs(site, runtime):
+    """Its archiver makes a last round, and the shutdown waits for it: nothing is lost by that, and nothing waits for ever."""
+    site.extra = ["[archive]", "timeout = 1s"]
+    cluster = site.cluster()
+    site.pgcairn("init")
+    cluster.start()
+    cluster.archive_now()
+    with hanging(site.repositories["local"]):
+        name = cluster.switch_wal()
+        cluster.pg_ctl("stop", "-w", "-t", "40", "-m", "fast", timeout=60)
+        assert (cluster.data / f"pg_wal/archive_status/{name}.ready").exists()
+    cluster.start()
+    cluster.wait_archived(name)
+
+
 def test_fetching_from_a_file_system_that_hangs_ends_in_time_and_is_no_miss(hung, segments):
     status, said = ends(hung, hung.command("pgcairn-wal-restore", segments[0].name, hung.directory / "fetched"))
     assert status > 125 and status != 143 and re.search("out of time|does not answer", said)

@@ -172,6 +172,30 @@ def test_a_standby_that_asks_for_what_is_not_there_yet_starts_nothing(site, raw)
         assert one.target.read_bytes() == raw.segments[3].read_bytes()
 
 
+def test_a_restore_on_the_live_host_leaves_archiving_and_the_standbys_spool_alone(site, raw):
+    """The same configuration, the same state directory: a drill took live archiving's spool away, and it stood still."""
+    live = site.cluster(directory="live")
+    set_up(site, live, archive=[])
+    live.start()
+    live.sql("CREATE TABLE t (id int)")
+    site.json("backup")
+    write(live, 0, 3)
+    first = live.switch_wal()
+    write(live, 3, 4)
+    with recovering(site, live, name="other", signal_file="standby.signal") as other:
+        other.ask(first)
+        (spool,) = wait_until(lambda: [s for s in spools(site) if ready(s)], "segments to be ready")
+        held = ready(spool)
+        copy = site.restore()
+        copy.start()
+        copy.wait_promoted()
+        assert copy.value("SELECT count(*) FROM t") == 7
+        assert ready(spool)[:len(held)] == held, "the spool of another recovery was touched"
+        write(live, 7, 3)
+        assert live.value("SELECT failed_count FROM pg_stat_archiver") == 0
+        assert live.value("SELECT count(*) FROM t") == 10
+
+
 # Answers are the same.
 
 
