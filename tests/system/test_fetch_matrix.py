@@ -275,4 +275,5 @@ def test_the_answer_is_the_same_with_segments_fetched_ahead(world, servers, requ
         found = list(pool.map(lambda q: prefetched(*q), questions))
     wrong = [w for w, _ in found if w]
     assert not wrong, f"{len(wrong)} of {len(found)} answers are wrong:\n" + "\n".join(wrong[:20])
-    assert sum(ready for _, ready in found) > len(found) // 4, "hardly anything lay ready"
+    delivered = sum(world.wanted(pair, world.segment.name, asker) == "delivered" for _, pair, asker in questions)
+    assert sum(ready for _, ready in found) > delivered // 2 > 0, "hardly anything lay ready"

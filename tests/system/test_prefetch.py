@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+import majors
 from harness import Site, flip_bit, wait_until
 from recovery import (DIRECT, SERVED, WIDTH, ahead, prefetchers, raw, ready, ready_in, recovering, recovery, set_up,  # noqa: F401
                       spools, talkative, wait_quiet)
@@ -49,6 +50,26 @@ def test_a_recovery_gets_nearly_all_segments_from_the_spool_and_leaves_none(arch
     log = restored.log_text()
     assert log.count(SERVED) > SEGMENTS // 2, f"{log.count(SERVED)} of {SEGMENTS}"
     wait_quiet(archived)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("major", majors.MAJORS)
+def test_each_major_replays_what_was_fetched_ahead(site, major):
+    """From 15 on the server reads ahead of what it replays."""
+    source = site.cluster(pg_bin=majors.pg_bin(major))
+    source.start()
+    site.pgcairn("init")
+    source.sql("CREATE TABLE t (id int PRIMARY KEY)")
+    site.json("backup")
+    write(source, 0, SEGMENTS)
+    source.stop()
+    talkative(site)
+    restored = site.restore()
+    restored.start()
+    restored.wait_promoted()
+    all_rows(restored)
+    assert restored.log_text().count(SERVED) > SEGMENTS // 2
+    wait_quiet(site)
 
 
 def test_a_server_that_crashes_in_recovery_recovers_all_the_same(archived):
