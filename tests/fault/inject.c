@@ -8,7 +8,8 @@
  * The log gets a line "number call target" for each call that counts; with --nth for the spoiled one alone, so that an empty
  * log says that there was no Nth. A target is a path, or what /proc calls a descriptor ("pipe:[7]", "socket:[8]"). --refuse
  * answers every call of that name with an error (tmpfile is openat with O_TMPFILE): a file system that cannot do it. --short
- * halves the length of a read or write. The status is the command's, 128 + N when signal N ended it.
+ * halves the length of a read or write. What fails on a socket breaks its connection, as it does in life. The status is the
+ * command's, 128 + N when signal N ended it.
  *
  * Not strace, because that stops at every call: here a seccomp filter stops the few that count, and a run costs
  * milliseconds. Registers are x86-64's.
@@ -26,6 +27,7 @@
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -382,8 +384,27 @@ process_of(pid_t thread)
 	return process;
 }
 
+/* After an error a socket is dead: who waits for an answer on one that lives on waits for what no kernel does. */
 static void
-spoil(pid_t pid, pid_t group, struct user_regs_struct regs)
+break_connection(pid_t process, int fd)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, process, 0);
+	int copy = pidfd >= 0 ? (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0) : -1;
+
+	if (copy < 0 || shutdown(copy, SHUT_RDWR) < 0)
+		die("break a connection");
+	(void)close(copy);
+	(void)close(pidfd);
+}
+
+static bool
+is_transient(int error)
+{
+	return error == EINTR || error == EAGAIN;
+}
+
+static void
+spoil(pid_t pid, pid_t group, const char *target, struct user_regs_struct regs)
 {
 	if (options.action == KILL_ALL)
 		(void)kill(-group, SIGKILL);
@@ -391,6 +412,8 @@ spoil(pid_t pid, pid_t group, struct user_regs_struct regs)
 		(void)kill(process_of(pid), SIGKILL);
 	if (options.action < FAIL)
 		return;
+	if (options.action == FAIL && strncmp(target, "socket:", 7) == 0 && !is_transient(options.error))
+		break_connection(process_of(pid), (int)regs.rdi);
 	if (options.action == FAIL) {
 		regs.orig_rax = UINT64_MAX; /* no call: the kernel gives back what stands in rax */
 		regs.rax = -(uint64_t)options.error;
@@ -424,7 +447,7 @@ on_call(pid_t pid, pid_t group, FILE *log)
 	if (options.nth == 0 || number == options.nth)
 		(void)fprintf(log, "%" PRIu64 " %s %s\n", number, c->name, target);
 	if (number == options.nth)
-		spoil(pid, group, regs);
+		spoil(pid, group, target, regs);
 }
 
 /* Whether this stop is a signal that the process is to get. A new thread begins with a stop that is ours. */

@@ -6,7 +6,7 @@ import pathlib
 import shutil
 import time
 
-from harness import Cluster, Site
+from harness import Cluster, Site, wait_until
 
 PIECES = ("repository", "state", "keys", "run")
 FAILED = set(range(1, 126))
@@ -14,7 +14,7 @@ KILLED = {137}
 DAYS_AGO = 2 * 86400
 
 
-def with_segments(runtime, place, count=2, **options):
+def with_segments(runtime, place, count=2, message="x", **options):
     """An initialized site and closed segments of its stopped cluster that are not archived yet."""
     raw = runtime.make_directory(place / "raw")
     cluster = Cluster.create(runtime, place / "source", archive_mode="on", archive_command=f"cp %p {raw}/%f")
@@ -24,7 +24,7 @@ def with_segments(runtime, place, count=2, **options):
     site.pgcairn("init")
     site.segments = []
     for _ in range(count):
-        cluster.sql("SELECT pg_logical_emit_message(false, 'x', repeat('x', 300000))")
+        cluster.sql(f"SELECT pg_logical_emit_message(false, 'x', repeat('{message}', 300000))")
         site.segments.append(raw / cluster.archive_now())
     cluster.stop()
     take_picture(site)
@@ -65,10 +65,15 @@ def litter(site):
     return found
 
 
+def no_litter(site):
+    """None that stays: a server's archiver may be at work, and what it has under its hands goes away."""
+    wait_until(lambda: not litter(site), "litter to go away", timeout=10)
+
+
 def grow_old(paths):
     then = time.time() - DAYS_AGO
     for path in paths:
-        with contextlib.suppress(FileNotFoundError):  # a server's archiver may be at work
+        with contextlib.suppress(FileNotFoundError):  # as in no_litter
             os.utime(path, (then, then))
 
 

@@ -76,6 +76,24 @@ def test_what_a_file_system_cannot_do_fails_every_time(script):
     assert script(refuse=["tmpfile=EOPNOTSUPP"]).said == {**SOUND, "unnamed": "ENOTSUP"}
 
 
+@pytest.mark.parametrize("error,then", [("ECONNRESET", "b''"), ("EINTR", "b'first'")])
+def test_a_send_that_fails_breaks_its_connection_and_one_that_may_be_repeated_does_not(injector, place, error, then):
+    script = """
+import os, signal, socket
+ours, theirs = socket.socketpair()
+theirs.send(b"first")
+ours.settimeout(None)
+try:
+    ours.send(b"second")
+except ConnectionResetError:
+    ours.recv(5)
+print(ours.recv(5))
+"""
+    options = ("--calls", "sendto", "--nth", "2", "--error", error)
+    result = injector.run(["/usr/bin/python3", "-c", script], ["socket:"], options, status=0, cwd=place, program=True)
+    assert result.stdout.strip() == then and len(result.calls) == 1
+
+
 def test_a_call_that_is_not_made_leaves_the_log_empty(script):
     result = script("--calls", "write", "--nth", "4", "--error", "EIO")
     assert result.said == SOUND and result.calls == []

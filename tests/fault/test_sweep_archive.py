@@ -26,6 +26,15 @@ def two(swift):
         yield with_segments(swift, place, repositories=("near", "far"))
 
 
+@pytest.fixture(scope="module")
+def other_content(swift, one):
+    """A segment of a twin under the name of the first: both clusters are copies of one."""
+    with swift.place("fault-twin") as place:
+        (found,) = [path for path in with_segments(swift, place, message="y").segments if path.name == one.segments[0].name]
+        assert found.read_bytes() != one.segments[0].read_bytes()
+        yield found
+
+
 def archiving(site, injector, tally, prepare=None, **options):
     segment = site.segments[0]
 
@@ -142,11 +151,9 @@ def test_completing_the_second_repository_is_completed_by_the_next_try(two, inje
 
 @slow
 @pytest.mark.parametrize("fault", ["kill", "EIO"])
-def test_a_conflict_that_is_interrupted_leaves_the_first_copy_in_service(one, injector, tally, few, fault):
+def test_a_conflict_that_is_interrupted_leaves_the_first_copy_in_service(one, other_content, injector, tally, few, fault):
     segment = one.segments[0]
-    first = segment.read_bytes()
-    other = bytearray(first)
-    other[len(other) - 5] ^= 1  # behind the switch: another content that is a segment too
+    first, other = segment.read_bytes(), other_content.read_bytes()
 
     def stored():
         segment.write_bytes(first)

@@ -9,7 +9,7 @@ import pytest
 
 from faults import CHANGES, KILLS, Sweep
 from harness import Site
-from sites import FAILED, KILLED, grow_old, litter
+from sites import FAILED, KILLED, grow_old, litter, no_litter
 
 slow = pytest.mark.slow
 pytestmark = pytest.mark.limit(900)
@@ -41,7 +41,7 @@ def two(swift):
         yield running(swift, place, repositories=("near", "far"))
 
 
-def backing_up(site, injector, tally, under=None, **options):
+def backing_up(site, injector, tally, under=None, steady=0.5, **options):
     """Backups of earlier runs go, the WAL stays: the server knows that it was archived."""
 
     def only_the_first():
@@ -53,7 +53,7 @@ def backing_up(site, injector, tally, under=None, **options):
     places = [*site.repositories.values(), *(site.directory / name for name in ("state", "run", "keys"))]
     # how often it looks for the WAL depends on the server
     return Sweep(injector, tally, "backup", lambda: site.command("pgcairn", "backup"), under or places, only_the_first,
-                 cwd=site.directory, steady=0.5, **options)
+                 cwd=site.directory, steady=steady, **options)
 
 
 def labels(site, name):
@@ -79,7 +79,7 @@ def whole_or_none(site, result, number):
         grow_old(left)
         site.source.archive_now()
         site.pgcairn("init")
-        assert not litter(site)
+        no_litter(site)
 
 
 @pytest.mark.parametrize("fault", [KILLS[0], "EIO", pytest.param("ENOSPC", marks=slow), pytest.param("EINTR", marks=slow),
@@ -110,7 +110,7 @@ def test_on_a_poorer_file_system_too(one, injector, tally, few, fault):
         left = litter(one)
         grow_old(left)
         injector.run(one.command("pgcairn", "backup"), ["/nowhere"], refuse=refuse, status=0)
-        assert not litter(one)
+        no_litter(one)
         for backup in one.info()["backups"]:
             assert one.json("verify", "--label", backup["label"], status={0, 3})["clean"], result.hit
 
@@ -120,7 +120,9 @@ def test_on_a_poorer_file_system_too(one, injector, tally, few, fault):
 @pytest.mark.parametrize("calls", [("sendto",), ("recvfrom",), ("openat", "read", "newfstatat")])
 def test_a_server_that_cannot_be_read_makes_no_backup(one, injector, tally, few, fault, calls):
     """Its connections break, or its own files fail."""
-    sweep = backing_up(one, injector, tally, under=["socket:", one.pgdata], most=few or 20)
+    # in how many pieces an answer arrives depends on how busy the machine is
+    steady = 0.2 if calls == ("recvfrom",) else 0.5
+    sweep = backing_up(one, injector, tally, under=["socket:", one.pgdata], steady=steady, most=few or 20)
     for number, result in enumerate(sweep.run(fault, calls)):
         assert result.returncode in FAILED | KILLED | {0}, result.stderr
         whole_or_none(one, result, number)

@@ -67,8 +67,9 @@ def test_two_hosts_that_archive_the_same_segments_do_not_conflict_and_a_promotio
         wait_until(lambda name=name: (b.data / "pg_wal/archive_status" / f"{name}.done").exists() or
                    not (b.data / "pg_wal" / name).exists(), f"{name} to be archived by the standby")
     assert failures(b) == failures(a) == 0
+    ledger.write(a, 1)  # in the new segment, where no commit may have been yet
     ledger.wait(b)
-    promote(b)  # in the middle of a segment, and the old primary still writes
+    promote(b)  # in the middle of it, and the old primary still writes
     a.sql("INSERT INTO ledger VALUES (1000000)")
     last = a.archive_now()
     b.archive_now()
