@@ -27,8 +27,9 @@ pytestmark = pytest.mark.limit(1200)
 TIMELINE = "00000002.history"
 NO_TIMELINE = "00000005.history"  # neither it nor the next exists
 HISTORY = "1\t0/500000\tanother server's promotion\n"
-TIMEOUT = "2s"
-PATIENT = "30s"  # where an answer is near: this machine may be slow
+WAITING = "2s"  # where half of it is waited out
+HANGING = "6s"
+PATIENT = "60s"
 AT_ONCE = 16
 STEPS = ("up", "lacks it", "truncated", "down", "lost")  # one for each thing that can be said
 ALARM = "ALARM: whether "
@@ -123,7 +124,7 @@ class World:
         self.runtime.own(data)
         return data
 
-    def config(self, states, knowing, allow, timeout=TIMEOUT, prefetch="0"):
+    def config(self, states, knowing, allow, timeout, prefetch="0"):
         """The configuration of a host for which the repositories are in these states."""
         host = self.knowing if knowing else self.ignorant
         text = host.config_text()
@@ -146,7 +147,7 @@ class World:
         if not objects:
             return command, None
         tracer = ["strace", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", *(w for o in objects for w in ("-P", o))]
-        return [*tracer, "-e", "inject=pread64:error=EIO", *command], {"ASAN_OPTIONS": "detect_leaks=0"}
+        return [*tracer, "-e", "trace=pread64", "-e", "inject=pread64:error=EIO", *command], {"ASAN_OPTIONS": "detect_leaks=0"}
 
     def words(self, states, name):
         return [s.of_nothing() if name == NO_TIMELINE else s.says for s in states]
@@ -154,10 +155,18 @@ class World:
     def wanted(self, states, name, asker):
         return wanted(self.words(states, name), not name.endswith(".history"), asker)
 
+    def timeout(self, states, name, asker):
+        """As long as can be: this machine may be slow, and one that does not answer in time is silent."""
+        if any(s.slow for s in states):
+            return HANGING
+        words = self.words(states, name)
+        mends = SILENT in words or any(s.name == "unreadable" for s in states)
+        return WAITING if name == self.segment.name and asker.standby and mends and HERE not in words else PATIENT
+
     def ask(self, states, name, asker):
         """One question; what was wrong with the answer, or None."""
         want = self.wanted(states, name, asker)
-        timeout = PATIENT if want in ("delivered", "missing") and SILENT not in self.words(states, name) else TIMEOUT
+        timeout = self.timeout(states, name, asker)
         # a host that is given the history has seen it, and is ignorant no more
         config = self.config(states, asker.seen or want == "delivered", asker.allow, timeout)
         target = self.directories[asker] / f"pg_wal/RECOVERY{next(self.numbers)}"
