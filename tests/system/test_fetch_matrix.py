@@ -226,9 +226,6 @@ def test_one_that_hangs_is_silent(world):
                    for what, asker in (("segment", TARGET), ("segment", STANDBY), (TIMELINE, TARGET), (NO_TIMELINE, ALLOWED))])
 
 
-# With segments fetched ahead: the first is delivered and a prefetcher works on the next, before that is asked for.
-
-
 # With segments fetched ahead: one is delivered, and a prefetcher has looked for the next before that is asked for.
 
 
