@@ -83,13 +83,6 @@ is_taken(const struct wal_command *c)
 	return fetch_find_sysid(&c->op, &sysid, &why) < 0 || histories_know(&c->op, sysid, c->arguments[0]);
 }
 
-/* Is it a trouble of the way there, that time may mend? The others say that there is something, and it is not good. */
-static bool
-is_silence(int kind)
-{
-	return kind != ERR_CORRUPT && kind != ERR_AUTH && kind != ERR_CONFIG && kind != ERR_CONFLICT && kind != ERR_REFUSED;
-}
-
 /* Hearing of a miss the server takes its own copy; a failure as recovery ends would leave it without timeline. */
 static bool
 server_has(const char *name)
@@ -118,14 +111,15 @@ may_pass(const struct wal_command *c, int kind)
 		return is_standby();
 	if (server_has(c->arguments[0]))
 		return true;
-	return is_standby() && is_silence(kind) && c->config->promote_without_archive == CONFIG_PROMOTE_ALLOW && !is_taken(c);
+	return is_standby() && fetch_is_silence(kind) && c->config->promote_without_archive == CONFIG_PROMOTE_ALLOW &&
+	       !is_taken(c);
 }
 
 /* Why a standby's server has to stop here, and what would let it live. */
 static void
 explain_refusal(const struct wal_command *c, int kind, struct err *err)
 {
-	if (is_segment(c) || !is_standby() || !is_silence(kind))
+	if (is_segment(c) || !is_standby() || !fetch_is_silence(kind))
 		return;
 	err->hint[0] = '\0';
 	if (c->config->promote_without_archive == CONFIG_PROMOTE_ALLOW)
@@ -164,7 +158,7 @@ word_of_limit(const struct wal_command *c, char *out, size_t size)
 static int
 pass(const struct wal_command *c, int kind, struct err *err)
 {
-	log_err(&c->log, is_segment(c) && is_silence(kind) ? LOG_WARN : LOG_ERROR, err);
+	log_err(&c->log, is_segment(c) && fetch_is_silence(kind) ? LOG_WARN : LOG_ERROR, err);
 	if (is_segment(c))
 		return err_set(err, ERR_NOT_FOUND, 0,
 		    "%s is not to be had now: the standby asks again, and promoted now it would end before it",
@@ -194,7 +188,7 @@ fetch(struct wal_command *c, struct fetch_options *o, struct err *err)
 			explain_refusal(c, rc, err);
 			return rc;
 		}
-		if (!is_segment(c) || !is_silence(rc) || deadline_passed(patience))
+		if (!is_segment(c) || !fetch_is_silence(rc) || deadline_passed(patience))
 			return pass(c, rc, err);
 		log_err(&c->log, LOG_WARN, err);
 		clock_sleep_ms(1000);

@@ -33,6 +33,9 @@ int fetch_find_sysid(const struct op *op, uint64_t *sysid, struct err *err);
  * end a recovery there silently, with what lies behind it lost. */
 int fetch_file(const struct op *op, const struct fetch_options *o, const char *name, const char *path, struct err *err);
 
+/* Is it a trouble of the way there, of which nothing follows for the file? The others say that there is something not good. */
+bool fetch_is_silence(int kind);
+
 /* Is this repository to be asked? Also refuses names that the configuration does not have, as ERR_CONFIG. */
 int fetch_selected(
     const struct op *op, const struct config_repository *c, const struct fetch_options *o, bool *selected, struct err *err);

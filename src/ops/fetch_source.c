@@ -133,6 +133,8 @@ open_repository(struct fetch_source *s, size_t i, struct err *err)
 	if (rc == 0 && repository_lineage(s->open[i], s->sysid) == NULL)
 		rc = err_set(err, ERR_CONFIG, 0, "repository '%s' knows no cluster with system identifier %llu", c->name,
 		    (unsigned long long)s->sysid);
+	if (rc < 0)
+		close_repository(s, i);
 	return rc;
 }
 
@@ -189,6 +191,37 @@ deliver(struct fetch_query *q, struct stored *s, struct err *err)
 	return rc;
 }
 
+bool
+fetch_is_silence(int kind)
+{
+	return kind != ERR_CORRUPT && kind != ERR_AUTH && kind != ERR_CONFIG && kind != ERR_CONFLICT && kind != ERR_REFUSED;
+}
+
+/*
+ * What a failure says of the file. What could not be opened as the repository that was expected has said nothing, whatever lies
+ * in its place. A history that is there makes its timeline a taken one, also where reading it fails.
+ */
+static int
+judge(struct fetch_query *q, size_t i, bool found, struct err *err)
+{
+	struct repository *r = q->source->open[i];
+	char relative[OBJECT_NAME_MAX];
+	struct store_stat unused;
+
+	if (r == NULL && !fetch_is_silence(err->kind))
+		err->kind = ERR_IO;
+	if (r == NULL || q->name.kind != WAL_NAME_HISTORY || !fetch_is_silence(err->kind))
+		return err->kind;
+	if (!found)
+		found = layout_wal(relative, q->source->sysid, &q->name, NULL) == 0 &&
+			repository_stat(r, relative, &unused, NULL) == 0;
+	if (found) {
+		err->kind = ERR_REFUSED;
+		err_wrap(err, "the timeline is taken, and its history cannot be had");
+	}
+	return err->kind;
+}
+
 static int
 ask(struct fetch_query *q, size_t i, struct err *err)
 {
@@ -203,7 +236,34 @@ ask(struct fetch_query *q, size_t i, struct err *err)
 			*err = why;
 		return gap < 0 ? gap : rc;
 	}
-	return rc < 0 ? rc : deliver(q, s, err);
+	if (rc == 0)
+		rc = deliver(q, s, err);
+	return rc < 0 ? judge(q, i, s != NULL, err) : 0;
+}
+
+/*
+ * Which of two troubles decides. A segment may still come from where only silence was heard; of a history, one word that it is
+ * there outweighs any silence. Where time may mend it all, it is tried again.
+ */
+static int
+weight(const struct fetch_query *q, int kind)
+{
+	if (!fetch_is_silence(kind))
+		return q->name.kind == WAL_NAME_HISTORY ? 3 : 0;
+	return kind == ERR_RETRY ? 1 : 2;
+}
+
+static void
+doubt(struct fetch_query *q, struct err *one)
+{
+	struct err other = q->doubt;
+
+	if (other.kind == 0 || weight(q, one->kind) > weight(q, other.kind)) {
+		q->doubt = *one;
+		*one = other;
+	}
+	if (one->kind != 0)
+		log_err(q->source->op->log, LOG_WARN, one);
 }
 
 /* A repository that does not answer is never a miss; the hint says how to go on without it. */
@@ -259,8 +319,7 @@ fetch_ask(struct fetch_query *q, struct err *err)
 			continue;
 		close_repository(s, i);
 		explain(s, &cfg->repositories[i], &one);
-		if (q->doubt.kind == 0 || q->doubt.kind == ERR_RETRY)
-			q->doubt = one;
+		doubt(q, &one);
 	}
 	if (q->doubt.kind != 0) {
 		*err = q->doubt;

@@ -1,7 +1,5 @@
 """The WAL commands against what should not happen to them: stores that hang, deaths by signal, two at once."""
 
-import contextlib
-import ctypes
 import fcntl
 import os
 import re
@@ -12,10 +10,10 @@ import time
 import pytest
 
 from harness import alive, children_of, wait_until
+from states import hanging
 
 FAILED = set(range(1, 126))
 LIMIT = "3s"
-MNT_DETACH = 2
 
 
 @pytest.fixture
@@ -23,26 +21,6 @@ def ready(site, segments):
     site.use(segments[-1])
     site.pgcairn("init")
     return site
-
-
-@contextlib.contextmanager
-def hanging(path):
-    """A file system over path that never answers; needs root."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    at = str(path).encode()
-    try:
-        device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-    except OSError as error:
-        pytest.skip(f"no FUSE here: {error}")
-    options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
-    if libc.mount(b"hung", at, b"fuse", 0, options) != 0:
-        os.close(device)
-        pytest.skip(f"no mount here: {os.strerror(ctypes.get_errno())}")
-    try:
-        yield
-    finally:
-        libc.umount2(at, MNT_DETACH)
-        os.close(device)
 
 
 @pytest.fixture
@@ -72,6 +50,21 @@ def ends(site, command, limit=20):
 def test_archiving_to_a_file_system_that_hangs_ends_in_time_and_fails(hung, segments):
     status, said = ends(hung, hung.command("pgcairn-wal-archive", segments[1], segments[1].name))
     assert status in FAILED and re.search("out of time|does not answer", said)
+
+
+def test_a_server_can_be_stopped_while_its_repository_hangs(site, runtime):
+    """Its archiver makes a last round, and the shutdown waits for it: nothing is lost by that, and nothing waits for ever."""
+    site.extra = ["[archive]", "timeout = 1s"]
+    cluster = site.cluster()
+    site.pgcairn("init")
+    cluster.start()
+    cluster.archive_now()
+    with hanging(site.repositories["local"]):
+        name = cluster.switch_wal()
+        cluster.pg_ctl("stop", "-w", "-t", "40", "-m", "fast", timeout=60)
+        assert (cluster.data / f"pg_wal/archive_status/{name}.ready").exists()
+    cluster.start()
+    cluster.wait_archived(name)
 
 
 def test_fetching_from_a_file_system_that_hangs_ends_in_time_and_is_no_miss(hung, segments):

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+import majors
 from harness import Site, flip_bit, wait_until
 from recovery import (DIRECT, SERVED, WIDTH, ahead, prefetchers, raw, ready, ready_in, recovering, recovery, set_up,  # noqa: F401
                       spools, talkative, wait_quiet)
@@ -49,6 +50,26 @@ def test_a_recovery_gets_nearly_all_segments_from_the_spool_and_leaves_none(arch
     log = restored.log_text()
     assert log.count(SERVED) > SEGMENTS // 2, f"{log.count(SERVED)} of {SEGMENTS}"
     wait_quiet(archived)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("major", majors.MAJORS)
+def test_each_major_replays_what_was_fetched_ahead(site, major):
+    """From 15 on the server reads ahead of what it replays."""
+    source = site.cluster(pg_bin=majors.pg_bin(major))
+    source.start()
+    site.pgcairn("init")
+    source.sql("CREATE TABLE t (id int PRIMARY KEY)")
+    site.json("backup")
+    write(source, 0, SEGMENTS)
+    source.stop()
+    talkative(site)
+    restored = site.restore()
+    restored.start()
+    restored.wait_promoted()
+    all_rows(restored)
+    assert restored.log_text().count(SERVED) > SEGMENTS // 2
+    wait_quiet(site)
 
 
 def test_a_server_that_crashes_in_recovery_recovers_all_the_same(archived):
@@ -170,6 +191,30 @@ def test_a_standby_that_asks_for_what_is_not_there_yet_starts_nothing(site, raw)
         site.archive(raw.segments[3])
         one.ask(raw.segments[3].name)
         assert one.target.read_bytes() == raw.segments[3].read_bytes()
+
+
+def test_a_restore_on_the_live_host_leaves_archiving_and_the_standbys_spool_alone(site, raw):
+    """The same configuration, the same state directory: a drill took live archiving's spool away, and it stood still."""
+    live = site.cluster(directory="live")
+    set_up(site, live, archive=[])
+    live.start()
+    live.sql("CREATE TABLE t (id int)")
+    site.json("backup")
+    write(live, 0, 3)
+    first = live.switch_wal()
+    write(live, 3, 4)
+    with recovering(site, live, name="other", signal_file="standby.signal") as other:
+        other.ask(first)
+        (spool,) = wait_until(lambda: [s for s in spools(site) if ready(s)], "segments to be ready")
+        held = ready(spool)
+        copy = site.restore()
+        copy.start()
+        copy.wait_promoted()
+        assert copy.value("SELECT count(*) FROM t") == 7
+        assert ready(spool)[:len(held)] == held, "the spool of another recovery was touched"
+        write(live, 7, 3)
+        assert live.value("SELECT failed_count FROM pg_stat_archiver") == 0
+        assert live.value("SELECT count(*) FROM t") == 10
 
 
 # Answers are the same.
