@@ -31,6 +31,7 @@ open_it(struct lane *l)
 		go_down(l, &err);
 	} else {
 		l->repo = repo;
+		l->timeline = 0;
 		l->since_us = clock_now_us();
 	}
 	shared_ring(l->shared);
@@ -113,13 +114,19 @@ lane_give_back(struct lane *l)
 }
 
 void
-lane_stored(struct lane *l)
+lane_works(struct lane *l)
 {
-	l->stored++;
 	if (l->failures > 0)
 		log_write(
 		    l->op->log, LOG_INFO, "repository '%s' of cluster '%s' takes WAL again", l->c->name, l->op->cluster->name);
 	l->failures = 0;
+}
+
+void
+lane_stored(struct lane *l)
+{
+	l->stored++;
+	lane_works(l);
 }
 
 /* Is it the repository that fails, or this one object in it? */
@@ -134,10 +141,20 @@ lane_missed(struct lane *l, uint64_t bytes)
 {
 	l->missed++;
 	l->behind = true;
-	if (l->lag.oldest_us == 0)
-		l->lag.oldest_us = clock_now_us();
-	l->lag.segments++;
-	l->lag.bytes += bytes;
+	if (l->since.oldest_us == 0)
+		l->since.oldest_us = clock_now_us();
+	l->since.segments++;
+	l->since.bytes += bytes;
+}
+
+struct lane_lag
+lane_lag(const struct lane *l)
+{
+	return (struct lane_lag){
+	    .segments = l->lag.segments + l->since.segments,
+	    .bytes = l->lag.bytes + l->since.bytes,
+	    .oldest_us = l->lag.oldest_us != 0 ? l->lag.oldest_us : l->since.oldest_us,
+	};
 }
 
 void

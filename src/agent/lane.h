@@ -24,14 +24,16 @@ struct lane {
 	struct repository *repo; /* NULL: down */
 	unsigned users;          /* of repo */
 	bool broken;             /* repo is closed when its last user is gone */
-	bool behind;             /* something went to the others and not here */
+	bool behind;             /* the others may have what this one has not */
+	timeline_t timeline;     /* whose history it has for sure, since it was opened; 0: not looked */
 	struct err err;          /* why it is down */
 	int64_t since_us;        /* it is up or down */
 	int64_t retry_ms;        /* down: when it is tried again, on the monotonic clock */
 	unsigned failures;       /* since it last stored something */
 	unsigned tries;          /* to open it, that ended */
 	uint64_t stored, missed; /* files since the agent runs */
-	struct lane_lag lag;
+	struct lane_lag lag;     /* when the last round of catching up began or went on */
+	struct lane_lag since;   /* on top of it: what was missed after that round began */
 	pthread_t thread;
 	bool started;
 };
@@ -51,8 +53,12 @@ void lane_give_back(struct lane *l);
  * is of the repository and not of one object in it closes it, and it is tried again later.
  */
 void lane_stored(struct lane *l);
+void lane_works(struct lane *l); /* something was stored that is not counted */
 void lane_missed(struct lane *l, uint64_t bytes);
 void lane_failed(struct lane *l, const struct err *why);
+
+/* With the lock: all that it lacks, as far as that is known. */
+struct lane_lag lane_lag(const struct lane *l);
 
 /* With the lock: try now, not later. */
 void lane_hurry(struct lane *l);

@@ -29,7 +29,9 @@ struct queue_entry {
 	unsigned attempts;         /* that have ended */
 	int64_t retry_ms;          /* FAILED: on the monotonic clock */
 	int64_t settled_ms;        /* DURABLE or FAILED since */
-	struct file_identity file; /* DURABLE: what was shipped */
+	struct file_identity file; /* DURABLE: what was shipped, as the next two */
+	uint64_t sysid;            /* of the server's system */
+	uint64_t holders;          /* bit i: the i-th repository has it */
 	struct err *err;           /* FAILED: why; owned */
 };
 

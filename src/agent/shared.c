@@ -23,6 +23,7 @@ shared_init(struct shared *s, struct err *err)
 void
 shared_close(struct shared *s)
 {
+	object_slots_free(s->slots);
 	(void)pthread_cond_destroy(&s->work);
 	(void)pthread_mutex_destroy(&s->lock);
 	(void)close(s->event);

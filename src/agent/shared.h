@@ -9,13 +9,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/err.h"
+#include "codec/object_writer.h"
 
 struct shared {
 	pthread_mutex_t lock;
 	pthread_cond_t work; /* something may be there for who waits: a file to ship, a lane that changed */
 	int event;           /* an eventfd: the same for the main thread, which polls */
 	bool ending;
+	bool encoding;              /* somebody encodes for a repository that catches up: one at a time, for the memory */
+	struct object_slots *slots; /* whoever does so has them; NULL: not made yet */
 };
 
 int shared_init(struct shared *s, struct err *err);

@@ -8,7 +8,8 @@
 #ifndef PGCAIRN_AGENT_SHIPPER_H
 #define PGCAIRN_AGENT_SHIPPER_H
 
-#include "agent/lane.h"
+#include "agent/keeper.h"
+#include "agent/mark.h"
 #include "agent/protocol.h"
 #include "agent/queue.h"
 #include "agent/ready.h"
@@ -22,13 +23,15 @@ struct shipper {
 	int64_t retry_ms; /* writer, ready: when what failed is tried again; main thread only */
 	struct lane *lanes;
 	size_t n_lanes;
-	int64_t lanes_ms;    /* when they were started */
-	struct ready *ready; /* NULL: there is no archive_status yet; main thread only */
-	bool rescan;         /* main thread only */
-	bool once;           /* ship all, not only a bounded stretch ahead of the server; set before the first tick */
+	struct keeper *keepers; /* one for each lane; none of them runs with once */
+	int64_t lanes_ms;       /* when they were started */
+	struct ready *ready;    /* NULL: there is no archive_status yet; main thread only */
+	bool rescan;            /* main thread only */
+	bool once;              /* ship all, not only a bounded stretch ahead of the server; set before the first tick */
 
 	/* with the lock: */
 	struct queue queue;
+	struct mark mark;
 	uint64_t shipped, bytes;
 	char last[WAL_NAME_MAX];
 	int64_t last_us;
@@ -68,5 +71,9 @@ enum ask shipper_ask(struct shipper *s, const struct agent_request *r, struct as
 
 /* With the lock: a JSON object; NULL when memory is out. */
 json_t *shipper_report(const struct shipper *s);
+
+/* Where the server has a file of WAL; a new string, NULL when memory is out. */
+char *shipper_path(const struct shipper *s, const char *name);
+int shipper_identity(const char *path, struct file_identity *out, struct err *err);
 
 #endif

@@ -391,6 +391,7 @@ finish(struct archive *a, int rc, const char *name, struct archive_result *resul
 	    (rc == 0 || rc == ERR_CONFLICT)) /* taken, by us or by another */
 		histories_remember(a->op, a->source.sysid, a->source.file_name);
 	archive_source_close(&a->source);
+	a->result.sysid = a->source.sysid;
 	if (rc == 0 && result != NULL)
 		*result = a->result;
 	return rc < 0 ? err_wrap(err, "archive %s", name) : 0;

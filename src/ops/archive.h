@@ -14,6 +14,7 @@
 struct archive_result {
 	size_t stored;  /* repositories that got the object now */
 	size_t existed; /* repositories that had it already */
+	uint64_t sysid; /* of the system that the file is of */
 };
 
 /* path: where the bytes are (%p); name: what they are (%f). result may be NULL. */

@@ -82,6 +82,7 @@ need_source(const struct catch_up_work *w, struct err *err)
 	for (size_t i = 0; i < w->round->n_sources; i++)
 		if (!w->down[i])
 			return 0;
+	w->result->no_source = true;
 	err_set(err, ERR_RETRY, 0, "no repository could be asked for what repository '%s' lacks", w->round->target->name);
 	return err_hint(err, "it goes on when one of them answers");
 }
@@ -230,7 +231,7 @@ take_folders(struct catch_up_work *w, struct catch_up_system *s, bool copying, s
 static int
 take_records(struct catch_up_work *w, const struct catch_up_system *s, bool copying, struct err *err)
 {
-	static const char *const folders[] = {"gaps/", "conflict/wal/"};
+	static const char *const folders[] = {"gaps/", "conflict/wal/", LAYOUT_HIGH_WATER "/"};
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(folders) && !w->result->stopped; i++) {

@@ -27,6 +27,7 @@ struct catch_up_result {
 	uint64_t troubles;               /* objects that could not be copied, and sources that could not be asked */
 	bool heard_all;                  /* every source was asked: else more may lack */
 	bool stopped;                    /* by stop */
+	bool no_source;                  /* the error is that no source could be asked, and not the target's */
 };
 
 struct catch_up_round {

@@ -6,9 +6,11 @@
 #include "ops/catch_up_work.h"
 #include "repo/conflict.h"
 #include "repo/gap.h"
+#include "repo/high_water.h"
 #include "repo/wal_object.h"
 
 #define NAMES_MAX 200000 /* in one folder: a folder of 1 MB segments has 4,096 */
+#define ENOUGH 1         /* ends a listing */
 #define FOLDERS_MAX 4000000
 
 void
@@ -26,6 +28,7 @@ catch_up_kind(const char *relative)
 	char object[OBJECT_NAME_MAX];
 	uint8_t content_id[CONTENT_ID];
 	const char *file = strrchr(relative, '/'), *suffix;
+	struct high_water mark;
 	struct gap_record gap;
 	struct wal_name name;
 
@@ -38,6 +41,8 @@ catch_up_kind(const char *relative)
 		return gap_name_parse(relative, &gap)        ? OBJECT_RECORD
 		       : strcmp(file, LAYOUT_GAP_BYTES) == 0 ? OBJECT_QUARANTINE
 							     : 0;
+	if (str_starts(relative, LAYOUT_HIGH_WATER "/"))
+		return high_water_name_parse(relative, &mark) ? OBJECT_HIGH_WATER : 0;
 	if (!conflict_name_parse(relative, object, content_id, &suffix) || !str_starts(object, "wal/"))
 		return 0;
 	return *suffix != '\0' ? OBJECT_RECORD : catch_up_kind(object);
@@ -105,8 +110,9 @@ add_name(struct wanted_set *s, const char *relative, const struct store_stat *st
 struct listing {
 	struct catch_up_work *w;
 	struct repository *repo;
-	size_t skip;  /* bytes of a key in front of the relative name */
-	uint32_t bit; /* of the source; 0: it is the target */
+	unsigned marks; /* high-water records that were listed: the newest come first, and the others say nothing more */
+	size_t skip;    /* bytes of a key in front of the relative name */
+	uint32_t bit;   /* of the source; 0: it is the target */
 	struct wanted_set *names;
 	/* of all WAL: */
 	struct catch_up_system *all;
@@ -127,6 +133,7 @@ start(struct listing *l, const char *prefix, store_each *each, struct err *err)
 	if (rc < 0)
 		return rc;
 	l->skip = strlen(key) - strlen(prefix);
+	l->marks = 0;
 	rc = list(l->repo->store, key, each, l, err);
 	return rc < 0 ? err_wrap(err, "list '%s' in repository '%s'", key, l->repo->name) : 0;
 }
@@ -136,10 +143,15 @@ take_name(const struct store_entry *e, void *arg, struct err *err)
 {
 	struct listing *l = arg;
 	const char *relative = e->key + l->skip;
+	uint8_t kind = catch_up_kind(relative);
 	size_t at;
 
-	if (catch_up_kind(relative) == 0)
+	if (kind == 0)
 		return 0;
+	if (l->bit != 0 && kind == OBJECT_HIGH_WATER && l->marks++ == HIGH_WATER_READ_MAX)
+		return ENOUGH;
+	if (l->bit == 0 && (l->names->n == 0 || strcmp(relative, l->names->list[l->names->n - 1].relative) > 0))
+		return ENOUGH;
 	if (l->bit != 0)
 		return add_name(l->names, relative, &e->stat, l->bit, err);
 	at = place_of(l->names, relative);

@@ -44,7 +44,7 @@ compare(struct catch_up_work *w, const struct stored *have, const char *relative
 	uint8_t a[CONTENT_ID], b[CONTENT_ID];
 	int rc;
 
-	if (have->index->header.kind != OBJECT_RECORD) {
+	if (have->index->header.kind != OBJECT_RECORD && have->index->header.kind != OBJECT_HIGH_WATER) {
 		rc = stored_open(&theirs, target, relative, have->index->header.kind, err);
 		if (rc == 0)
 			rc = wal_object_content_id(have->clear, a, err);

@@ -41,6 +41,8 @@ outcome(const struct fanout_target *t, int rc, struct err *err)
 		*err = t->err;
 		return t->err.kind;
 	}
+	if (rc == ERR_IO) /* of the file: recycled since it was looked for, or unreadable */
+		return err_set(err, ERR_NOT_FOUND, 0, "the server's file cannot be read");
 	return rc < 0 ? rc : err_set(err, ERR_BUG, 0, "repository '%s' did not get the segment and did not fail", t->name);
 }
 

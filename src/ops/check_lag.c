@@ -9,7 +9,7 @@
 
 #define CRITICAL_TIMES 6
 #define REMEDY                                                                                                                 \
-	"see the server's log for why it fails; pgcairn replicate --to it brings it what it lacks from another repository"
+	"see the logs for why it fails; the agent brings it what it lacks by itself, without one: pgcairn replicate --to it"
 
 /* When the segment was closed; -1 when pg_wal does not have it any more. */
 static int64_t

@@ -139,7 +139,8 @@ report(const struct proof *p)
 	for (size_t i = 0; i < c->info.n; i++)
 		if (c->info.repositories[i].state == INFO_OK && !p->done[i])
 			check_add(c, CHECK_WARNING, "archiving", c->info.repositories[i].config->name,
-			    "see the server's log for why it lags; pgcairn replicate --to it brings it what it lacks",
+			    "see the logs for why it lags; the agent brings it what it lacks by itself, without one: pgcairn "
+			    "replicate --to it",
 			    "segment %s arrived elsewhere and not here", p->segment);
 }
 

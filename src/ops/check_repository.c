@@ -168,9 +168,8 @@ check_tail(struct check *c, const struct info_repository *r)
 	if (t->lost) {
 		tail_describe(text, &t->held, t->said, c->info.segment_size);
 		check_add(c, CHECK_CRITICAL, "tail", r->config->name,
-		    "find out who removed it, or which disk; pgcairn replicate --to it copies back what another repository "
-		    "has; "
-		    "then pgcairn backup --full",
+		    "find out who removed it, or which disk; the agent, or pgcairn replicate --to it, copies back what another "
+		    "repository has; then pgcairn backup --full",
 		    "its WAL ends at %s although it held %s: its tail was cut or lost",
 		    r->newest[0] != '\0' ? r->newest : "nothing", text);
 	}

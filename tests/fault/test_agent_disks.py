@@ -94,6 +94,9 @@ def test_one_that_is_full(site):
             assert "No space left" in works_without_far(site, agent)
             filler.unlink()
             works_with_far(site, agent)
+            wait_until(lambda: not agent.lane(FAR)["behind"], "what it missed to be there")
+            missed, there = ({p.name for p in site.objects("clusters/*/wal/*/*/*/*", r)} for r in (NEAR, FAR))
+            assert missed <= there
 
 
 def test_one_that_becomes_read_only(site):
