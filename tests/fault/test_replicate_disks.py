@@ -16,10 +16,10 @@ SECONDS = 60  # far more than the limit of an operation, which is a second here;
 
 
 @pytest.fixture
-def behind(swift):
+def behind(runtime):  # of the build that has the file system
     """far misses what the two others have."""
-    with swift.place("replicate-disks") as place:
-        site = with_segments(swift, place, repositories=(NEAR, FAR, THIRD))
+    with runtime.place("replicate-disks") as place:
+        site = with_segments(runtime, place, repositories=(NEAR, FAR, THIRD))
         site.acknowledge = "1\ntimeout = 8s"
         site.write_config()
         archived_without(site, FAR)

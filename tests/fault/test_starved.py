@@ -12,7 +12,7 @@ from test_sweep_restore import clear
 pytestmark = [pytest.mark.slow, pytest.mark.limit(900)]
 NEVER = "0000000100000000000000FE"
 STOPS_RECOVERY = set(range(126, 256)) - {143}
-SAYS_SO = ("out of memory", "Cannot allocate memory", "free memory", "no memory")
+SAYS_SO = ("out of memory", "Cannot allocate memory", "free memory", "no memory", "no thread could be started")
 
 
 class Starver:
@@ -85,7 +85,12 @@ def test_fetching_without_memory_is_no_miss(site, starver, tally, few, stored):
     put_back(site)
     target = site.directory / "fetched"
     name = site.segments[0].name if stored else NEVER
-    for result in sweep(starver, tally, "fetch", few, lambda: site.command("pgcairn-wal-restore", name, target), site.pgdata):
+
+    def argv():
+        target.unlink(missing_ok=True)
+        return site.command("pgcairn-wal-restore", name, target)
+
+    for result in sweep(starver, tally, "fetch", few, argv, site.pgdata):
         if result.returncode not in (0, 1):
             assert result.returncode in STOPS_RECOVERY
             says_so(result)
@@ -93,7 +98,6 @@ def test_fetching_without_memory_is_no_miss(site, starver, tally, few, stored):
         else:
             assert (result.returncode == 0) == stored, f"allocation {result.nth}: {result.stderr}"
             assert target.exists() == stored
-        target.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="module")
