@@ -74,7 +74,7 @@ take_quoted(struct rest *r, char out[CONF_VALUE_MAX])
 {
 	size_t n = 0;
 
-	for (r->p++; r->p < r->end && n + 1 < CONF_VALUE_MAX; n++) {
+	for (r->p++; r->p < r->end;) {
 		char c = *r->p++;
 
 		if (c == '\\' && r->p < r->end)
@@ -85,7 +85,9 @@ take_quoted(struct rest *r, char out[CONF_VALUE_MAX])
 			out[n] = '\0';
 			return true;
 		}
-		out[n] = c;
+		if (n + 1 == CONF_VALUE_MAX)
+			return false;
+		out[n++] = c;
 	}
 	return false;
 }

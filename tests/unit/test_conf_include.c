@@ -70,6 +70,21 @@ a_value_that_is_longer_than_a_path_is_no_directive(void **state)
 }
 
 static void
+the_longest_value_is_one_in_quotes_or_without(void **state)
+{
+	static const char *const quotes[] = {"'", ""};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(quotes); i++) {
+		BUF_AUTO struct buf text = {0}, got = {0};
+
+		assert_int_equal(buf_printf(&text, NULL, "include %s%0*d%s\n", quotes[i], CONF_VALUE_MAX - 1, 0, quotes[i]), 0);
+		assert_int_equal(conf_includes(buf_text(&text), text.len, note, &got, NULL), 0);
+		assert_int_equal(got.len, CONF_VALUE_MAX - 1 + strlen("1 include [];"));
+	}
+}
+
+static void
 paths_collapse_as_text(void **state)
 {
 	static const char *const rows[][2] = {
@@ -246,6 +261,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(directives_are_read_as_the_server_reads_them),
 	    cmocka_unit_test(a_value_that_is_longer_than_a_path_is_no_directive),
+	    cmocka_unit_test(the_longest_value_is_one_in_quotes_or_without),
 	    cmocka_unit_test(paths_collapse_as_text),
 	    IN_A_TREE(relative_names_are_those_of_the_file_that_has_them),
 	    IN_A_TREE(what_is_missing_is_named_only_where_the_server_needs_it),
