@@ -5,9 +5,13 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "ops/catch_up_server.h"
+#include "ops/wal_index.h"
 
 #define SOURCES_MAX 32
 #define LOOK_MS 3600000
+#define INDEXES_MAX 4 /* in one go: an old repository catches up in steps */
+#define INDEX_MS 60000
+#define INDEX_FAILED_MS 600000
 
 /* One round under way. */
 struct round {
@@ -208,6 +212,47 @@ catch_up(struct keeper *k)
 	shared_ring(l->shared);
 }
 
+/* ---- indexes ---- */
+
+static bool
+is_over_for_index(void *arg)
+{
+	struct round r = {.k = arg};
+
+	return stop(&r);
+}
+
+/* A failure is told and no more: shipping goes on in this repository. With the lock, which is free meanwhile. */
+static void
+write_indexes(struct keeper *k)
+{
+	const struct wal_index_options o = {.max = INDEXES_MAX, .stop = is_over_for_index, .arg = k};
+	struct wal_index_result done;
+	struct lane *l = k->lane;
+	struct repository *repo = lane_borrow(l);
+	struct err err = {0};
+	int rc;
+
+	l->rows = false;
+	shared_unlock(l->shared);
+	rc = wal_index_write(repo, k->writer, &o, &done, &err);
+	shared_lock(l->shared);
+	if (rc < 0)
+		log_err(l->op->log, LOG_WARN, &err);
+	l->rows |= rc < 0 || done.left > 0;
+	k->index_ms = clock_monotonic_ms() + (rc < 0 ? INDEX_FAILED_MS : INDEX_MS);
+	lane_give_back(l);
+	shared_ring(l->shared);
+}
+
+static bool
+may_index(const struct keeper *k, int64_t now)
+{
+	return lane_is_up(k->lane) && !k->lane->behind && k->lane->rows && k->index_ms <= now;
+}
+
+/* ---- the thread ---- */
+
 static bool
 is_due(struct keeper *k, int64_t now)
 {
@@ -225,6 +270,8 @@ wakes_ms(const struct keeper *k, int64_t now)
 		at = k->retry_ms;
 	if (k->look_ms > now && k->look_ms < at)
 		at = k->look_ms;
+	if (k->index_ms > now && k->index_ms < at)
+		at = k->index_ms;
 	return at;
 }
 
@@ -240,6 +287,8 @@ run(void *arg)
 
 		if (is_due(k, now))
 			catch_up(k);
+		else if (may_index(k, now))
+			write_indexes(k);
 		else
 			shared_wait(shared, wakes_ms(k, now));
 	}

@@ -5,6 +5,8 @@
  * What a former agent or the direct way missed is not known: so the first round comes when the repository was opened for the
  * first time, and another one each hour.
  *
+ * Where nothing lacks it writes the indexes over rows of WAL that were closed; over a hole there would be none to write.
+ *
  * The sources are opened for the round alone, not borrowed from their lanes: one that is full or out of favour as a target is
  * as good to read as any, and its lane need not wait for a round to end.
  */
@@ -22,7 +24,8 @@ struct keeper {
 	struct catch_up *memory;
 	struct catch_up_result brought; /* by the rounds since it was complete */
 	unsigned tries;                 /* rounds in a row that left something behind */
-	int64_t retry_ms, look_ms;      /* on the monotonic clock */
+	int64_t retry_ms, look_ms;      /* on the monotonic clock, as the next */
+	int64_t index_ms;               /* on the monotonic clock */
 	pthread_t thread;
 	bool started;
 };

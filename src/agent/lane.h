@@ -32,6 +32,7 @@ struct lane {
 	unsigned failures;       /* since it last stored something */
 	unsigned tries;          /* to open it, that ended */
 	uint64_t stored, missed; /* files since the agent runs */
+	bool rows;               /* a row of its WAL may have been closed that has no index */
 	struct lane_lag lag;     /* when the last round of catching up began or went on */
 	struct lane_lag since;   /* on top of it: what was missed after that round began */
 	pthread_t thread;

@@ -114,6 +114,7 @@ start_lanes(struct shipper *s, struct err *err)
 		l->shared = s->shared;
 		l->op = &s->op;
 		l->writer = s->writer;
+		l->rows |= !l->started;
 		l->behind |= !l->started && s->n_lanes > 1; /* what a former agent missed is not known */
 		if (!l->started && lane_start(l, err) < 0)
 			return err->kind;

@@ -8,6 +8,7 @@
 #include "ops/archive.h"
 #include "ops/stop.h"
 #include "repo/high_water.h"
+#include "repo/wal_index.h"
 
 #define MARK_MS 60000
 #define LANES_MS 2000
@@ -63,6 +64,15 @@ unboard(struct shipper *s, struct shipment *m)
 	fanout_free(STEAL(m->fanout));
 }
 
+/* Is this the last segment of a row that one index is over, or the end of a timeline's rows? */
+static bool
+closes_row(const struct wal_name *name, uint64_t size)
+{
+	if (name->kind != WAL_NAME_SEGMENT)
+		return name->kind == WAL_NAME_HISTORY;
+	return wal_name_segno(name, (uint32_t)size) % WAL_INDEX_SEGMENTS == WAL_INDEX_SEGMENTS - 1;
+}
+
 /* What became of a file, lane by lane. With the lock. */
 static void
 land(struct shipper *s, struct shipment *m, bool durable, uint64_t bytes)
@@ -75,6 +85,7 @@ land(struct shipper *s, struct shipment *m, bool durable, uint64_t bytes)
 				l->timeline = m->name.timeline;
 			m->holders |= UINT64_C(1) << i % 64;
 			lane_stored(l);
+			l->rows |= closes_row(&m->name, bytes);
 		} else if (durable) {
 			lane_missed(l, bytes);
 		}

@@ -129,8 +129,13 @@ index_row(struct indexing *x, timeline_t timeline, uint64_t first, uint64_t last
 		return 0;
 	}
 	wal_index_draft_begin(&x->draft, timeline, first);
-	for (uint64_t segno = first; rc == 0 && segno <= last; segno++)
+	for (uint64_t segno = first; rc == 0 && segno <= last; segno++) {
+		if (x->options->stop != NULL && x->options->stop(x->options->arg)) {
+			x->result->left++;
+			return 0; /* what was collected is for the next call */
+		}
 		rc = take_segment(x, timeline, segno, err);
+	}
 	return rc < 0 ? rc : put_draft(x, err);
 }
 

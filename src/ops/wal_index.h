@@ -9,8 +9,10 @@
 #include "ops/op.h"
 
 struct wal_index_options {
-	bool dry_run; /* count by names alone */
-	uint64_t max; /* indexes in one call, 0: all */
+	bool dry_run;            /* count by names alone */
+	uint64_t max;            /* indexes in one call, 0: all */
+	bool (*stop)(void *arg); /* asked in front of every segment; may be NULL */
+	void *arg;
 };
 
 struct wal_index_result {
