@@ -31,7 +31,8 @@ struct agent {
 	struct server *server;
 	int signals; /* a signalfd */
 	int64_t started_us, tick_ms, watchdog_ms, alive_ms;
-	bool stale; /* a caller had another configuration, or a file of keys has changed */
+	bool stale;       /* a caller had another configuration, or a file of keys has changed */
+	uint64_t refused; /* that could not be read, as it was when a file of keys had changed: said once */
 };
 
 /* ---- ship threads ---- */
@@ -129,6 +130,7 @@ reload(struct agent *a, struct err *err)
 	if (config_load(&fresh, a->options->config_path, err) < 0) {
 		log_err(a->log, LOG_ERROR, err);
 		log_write(a->log, LOG_ERROR, "the agent goes on with the configuration it has; who calls goes the direct way");
+		a->refused = agent_configuration(a->cfg);
 		return 0;
 	}
 	config_free(fresh);
@@ -155,6 +157,14 @@ take_signals(struct agent *a)
 	return end;
 }
 
+static bool
+keys_changed(const struct agent *a)
+{
+	uint64_t now = agent_configuration(a->cfg);
+
+	return now != a->configuration && now != a->refused;
+}
+
 static void
 tick(struct agent *a)
 {
@@ -163,7 +173,7 @@ tick(struct agent *a)
 	if (now >= a->tick_ms) {
 		for (size_t i = 0; i < a->n_shippers; i++)
 			shipper_tick(a->shippers[i]);
-		a->stale |= agent_configuration(a->cfg) != a->configuration;
+		a->stale |= keys_changed(a);
 		a->tick_ms = now + TICK_MS;
 	}
 	if (a->watchdog_ms > 0 && now >= a->alive_ms) {

@@ -188,6 +188,19 @@ def test_a_spoiled_configuration_leaves_the_agent_as_it_is(site, cluster):
         assert agent.cluster()["shipped"] >= 1
 
 
+def test_a_spoiled_configuration_with_changed_keys_is_complained_of_once(site, cluster):
+    with Agent(site) as agent:
+        good = site.config.read_text()
+        site.write_config(good + "nonsense\n")
+        os.utime(site.keys / "recipients")
+        wait_until(lambda: "goes on with the configuration it has" in agent.log_text(), "the complaint")
+        time.sleep(3)  # it looks each second
+        assert agent.log_text().count("goes on with the configuration it has") == 1
+        site.write_config(good)
+        is_stored(site, cluster.archive_now())
+        wait_until(lambda: "the configuration is read again" in agent.log_text(), "the agent to have read it")
+
+
 def test_a_dead_repository_does_not_block_the_other(both):
     cluster = both.server
     both.acknowledge = "1"
