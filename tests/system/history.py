@@ -90,3 +90,20 @@ def restore(history, request, runtime):
     yield start
     for cluster in made:
         runtime.clear(cluster.directory)
+
+
+def marked_row(server, row):
+    """Inserts a row: where WAL stands behind it, and the moment behind it. A restore point after-ROW stands there too."""
+    server.sql("INSERT INTO t VALUES (%s)", row)
+    lsn = server.value("SELECT pg_current_wal_insert_lsn()::text")
+    time.sleep(0.02)
+    moment = server.value("SELECT clock_timestamp()")
+    server.sql("SELECT pg_create_restore_point(%s)", f"after-{row}")
+    time.sleep(0.02)
+    return lsn, moment
+
+
+def commit_behind(server):
+    """A record of a transaction behind the last row, so that a time behind it is reached."""
+    server.sql("CREATE TABLE IF NOT EXISTS marks (id serial)")
+    server.sql("INSERT INTO marks DEFAULT VALUES")

@@ -8,13 +8,12 @@
 import json
 import re
 import shutil
-import time
 
 import pytest
 
 from harness import PG_BIN, Site, flip_bit, wait_until
 from hatch import load
-from history import next_life, utc
+from history import commit_behind, marked_row, next_life, utc
 from objects import Frame, as_json, key_pair, write_object
 from reports import twin_segment
 
@@ -64,14 +63,8 @@ class Past:
         self.put_back()
 
     def commit(self, row):
-        self.server.sql("INSERT INTO t VALUES (%s)", row)
-        self.lsn[row] = self.server.value("SELECT pg_current_wal_insert_lsn()::text")
-        time.sleep(0.02)
-        self.after[row] = self.server.value("SELECT clock_timestamp()")
-        self.server.sql("SELECT pg_create_restore_point(%s)", f"after-{row}")
-        time.sleep(0.02)
-        self.server.sql("CREATE TABLE IF NOT EXISTS marks (id serial)")
-        self.server.sql("INSERT INTO marks DEFAULT VALUES")  # a commit behind the moment, so that it is reached
+        self.lsn[row], self.after[row] = marked_row(self.server, row)
+        commit_behind(self.server)
         self.segment[row] = self.server.archive_now()
 
     def dry_run(self, *args):

@@ -6,12 +6,10 @@
           `--------41--42        timeline 4, from behind row 2, made along the path to timeline 3: its history goes backwards
 """
 
-import time
-
 import pytest
 
 from harness import Site
-from history import next_life
+from history import commit_behind, marked_row, next_life
 from test_pitr import utc
 
 pytestmark = pytest.mark.slow
@@ -53,15 +51,8 @@ class Saga:
 
     def commit(self, *rows):
         for row in rows:
-            self.server.sql("INSERT INTO t VALUES (%s)", row)
-            self.lsn[row] = self.server.value("SELECT pg_current_wal_insert_lsn()::text")
-            time.sleep(0.02)
-            self.after[row] = self.server.value("SELECT clock_timestamp()")
-            self.server.sql("SELECT pg_create_restore_point(%s)", f"after-{row}")
-            time.sleep(0.02)
-        # a record of a transaction behind the last row, so that a time behind it is reached
-        self.server.sql("CREATE TABLE IF NOT EXISTS marks (id serial)")
-        self.server.sql("INSERT INTO marks DEFAULT VALUES")
+            self.lsn[row], self.after[row] = marked_row(self.server, row)
+        commit_behind(self.server)
 
     def leave(self):
         self.server.archive_now()
