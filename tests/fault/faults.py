@@ -115,21 +115,23 @@ class Sweep:
 
     prepare() makes everything as it was before the command; status is what the command ends with when nothing is spoiled;
     a_kind is how many calls of a kind are spoiled, most how many all in all; None is all. Another run may make fewer calls, since
-    threads and servers are slower or faster: steady is the part of the faults that has to hit.
+    threads and servers are slower or faster: steady is the part of the faults that has to hit. program: the command is none of
+    ours and starts it.
     """
 
     def __init__(self, injector, tally, verb, command, under, prepare, *, cwd=None, refuse=(), status=0, a_kind=None, most=None,
-                 steady=0.85):
+                 steady=0.85, program=False):
         self.injector, self.tally, self.verb, self.command = injector, tally, verb, command
         self.under, self.prepare, self.cwd, self.refuse = [str(p) for p in under], prepare, cwd, refuse
-        self.status, self.a_kind, self.most, self.steady = status, a_kind, most, steady
+        self.status, self.a_kind, self.most, self.steady, self.program = status, a_kind, most, steady, program
         self.injected = 0
 
     def calls(self, names=None):
         """Those that the command makes when nothing is spoiled."""
         self.prepare()
         only = ("--calls", ",".join(names)) if names else ()
-        return self.injector.run(self.command(), self.under, only, self.refuse, self.status, self.cwd).calls
+        return self.injector.run(self.command(), self.under, only, self.refuse, self.status, self.cwd,
+                                 program=self.program).calls
 
     def run(self, fault, only=None):
         """A result for each spoiled run, with the call that was spoiled in .hit."""
@@ -141,7 +143,8 @@ class Sweep:
         for call in chosen:
             self.prepare()
             options = ["--nth", str(call.number), *how, *(("--calls", ",".join(names)) if names else ())]
-            result = self.injector.run(self.command(), self.under, options, self.refuse, cwd=self.cwd, sanitized=fault not in KILLS)
+            result = self.injector.run(self.command(), self.under, options, self.refuse, cwd=self.cwd,
+                                       sanitized=fault not in KILLS, program=self.program)
             if not result.calls:
                 continue
             (result.hit,) = result.calls

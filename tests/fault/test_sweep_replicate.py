@@ -1,4 +1,4 @@
-"""replicate when any of its system calls fails or is its last: nothing half-made is seen, and the next one finishes."""
+"""replicate, and the agent that does it by itself, when any of its system calls fails or is its last: nothing half-made is seen, and the next one finishes."""
 
 import pytest
 
@@ -28,9 +28,9 @@ def replicating(site, injector, tally, **options):
                  lambda: put_back(site), steady=0.5, **options)
 
 
-def the_next_one_finishes(site, result):
+def the_next_one_finishes(site, result, answers=True):
     """Each segment is absent or whole in far, and after the next run there."""
-    absent_or_whole(site, result, ("--repository", FAR))
+    absent_or_whole(site, result, ("--repository", FAR), answers)
     assert site.json("replicate", "--to", FAR)["lacking"] == 0
     for segment in site.segments:
         fetched_from_each(site, segment)
@@ -56,3 +56,24 @@ def test_an_error_at_any_call_is_not_called_done(behind, injector, tally, few, f
 def test_an_error_at_any_change_leaves_nothing_half_made(behind, injector, tally, few, fault):
     for result in replicating(behind, injector, tally, most=few).run(fault, CHANGES):
         the_next_one_finishes(behind, result)
+
+
+def catching_up(site, injector, tally, **options):
+    """The agent for a second, which is enough to bring far all that it lacks."""
+    command = ["/usr/bin/timeout", "--foreground", "--preserve-status", "1", *site.command("pgcairn", "agent")]
+    places = [*site.repositories.values(), site.directory / "state", site.directory / "run", site.keys, site.config]
+    return Sweep(injector, tally, "catch-up", lambda: command, places, lambda: put_back(site), steady=0.5, program=True,
+                 status={0}, **options)
+
+
+def test_an_agent_brings_what_was_missed_in_the_second_that_the_sweep_gives_it(behind, injector, tally):
+    catching_up(behind, injector, tally).calls()
+    for segment in behind.segments:
+        fetched_from_each(behind, segment)
+
+
+@pytest.mark.parametrize("fault", ["kill", *(pytest.param(f, marks=pytest.mark.slow) for f in ("EIO", "ENOSPC"))])
+def test_an_agent_that_is_killed_or_fails_while_it_catches_up_needs_no_repair(behind, injector, tally, few, fault):
+    for result in catching_up(behind, injector, tally, most=few or 60).run(fault, CHANGES):
+        assert result.returncode in KILLED | FAILED | {0}, result.stderr
+        the_next_one_finishes(behind, result, answers=False)
