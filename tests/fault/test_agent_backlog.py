@@ -33,3 +33,20 @@ def test_a_long_backlog_is_shipped_in_bounded_memory(swift):
         site.pgcairn("agent", "--once", timeout=600)
         stored = {path.name for path in site.objects("clusters/*/wal/*/*/*/*")}
         assert set(names) <= stored
+        two_more_are_brought_up(site)
+        assert site.json("verify", timeout=600)["clean"]
+
+
+def two_more_are_brought_up(site):
+    """Repositories that were added later: from pg_wal and from the first, both at once, in the same bounds."""
+    for name in ("second", "third"):
+        site.repositories[name] = site.directory / "repository" / name
+    site.acknowledge = "1"
+    site.write_config()
+    site.pgcairn("init")
+    with Agent(site, options=("--log-level", "error")) as agent:
+        wait_until(lambda: not any(lane["behind"] for lane in agent.cluster()["repositories"]), "all to be complete", timeout=300)
+        held = peak(agent.pid)
+    assert held < MOST, f"{held / MB:.0f} MiB"
+    stored = [{path.name for path in site.objects("clusters/*/wal/*/*/*/*", name)} for name in site.repositories]
+    assert stored[0] == stored[1] == stored[2]
