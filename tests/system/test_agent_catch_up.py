@@ -179,13 +179,3 @@ def test_high_water_records_say_how_far_wal_has_come_and_who_has_it(site):
                 path.unlink()
     found = site.json("check", "--no-switch", status=3)["findings"]
     assert {f.get("repository", "") for f in found if f["check"] == "tail" and f["severity"] == "critical"} >= {NEAR}
-
-
-@pytest.mark.slow
-@pytest.mark.limit(600)
-def test_a_closed_row_of_wal_gets_its_index_in_each_repository(site):
-    for _ in range(1030):
-        site.server.switch_wal()
-    with Agent(site, options=("--log-level", "error")):
-        for repository in site.repositories:
-            wait_until(lambda r=repository: site.objects("clusters/*/index/**/*", r), "an index", timeout=300)
