@@ -81,7 +81,7 @@ def test_one_that_was_away_is_completed_from_pg_wal_and_from_the_other(site):
         wait_complete(site, agent)
         for name in (first, last):
             same_content(site, name)
-        said = next(line for line in agent.log_text().splitlines() if "'far' of cluster 'main' has caught up" in line)
+        said = [line for line in agent.log_text().splitlines() if "'far' of cluster 'main' has caught up" in line][-1]
         assert ": 0 segments from pg_wal" not in said and " 0 objects" not in said, said
     assert site.json("verify")["clean"]
 
