@@ -24,22 +24,30 @@ struct round {
 
 /* ---- what a round asks ---- */
 
+/* With the lock. */
 static bool
 is_over(const struct keeper *k)
 {
 	return k->lane->shared->ending || !lane_is_up(k->lane);
 }
 
+/* The same without it: a keeper's work asks in front of each piece. */
 static bool
-stop(void *arg)
+stop(void *keeper)
 {
-	const struct keeper *k = ((struct round *)arg)->k;
+	const struct keeper *k = keeper;
 	bool over;
 
 	shared_lock(k->lane->shared);
 	over = is_over(k);
 	shared_unlock(k->lane->shared);
 	return over;
+}
+
+static bool
+stop_round(void *arg)
+{
+	return stop(((struct round *)arg)->k);
 }
 
 /* One at a time in the whole process encodes, with what that needs of memory. */
@@ -128,7 +136,7 @@ bring(struct round *r, struct err *err)
 	    .target = r->target,
 	    .sources = r->sources,
 	    .from_server = from_server,
-	    .stop = stop,
+	    .stop = stop_round,
 	    .moved = moved,
 	    .trouble = trouble,
 	    .arg = r,
@@ -214,19 +222,11 @@ catch_up(struct keeper *k)
 
 /* ---- indexes ---- */
 
-static bool
-is_over_for_index(void *arg)
-{
-	struct round r = {.k = arg};
-
-	return stop(&r);
-}
-
 /* A failure is told and no more: shipping goes on in this repository. With the lock, which is free meanwhile. */
 static void
 write_indexes(struct keeper *k)
 {
-	const struct wal_index_options o = {.max = INDEXES_MAX, .stop = is_over_for_index, .arg = k};
+	const struct wal_index_options o = {.max = INDEXES_MAX, .stop = stop, .arg = k};
 	struct wal_index_result done;
 	struct lane *l = k->lane;
 	struct repository *repo = lane_borrow(l);
@@ -264,14 +264,12 @@ is_due(struct keeper *k, int64_t now)
 static int64_t
 wakes_ms(const struct keeper *k, int64_t now)
 {
+	const int64_t times[] = {k->retry_ms, k->look_ms, k->index_ms};
 	int64_t at = INT64_MAX;
 
-	if (k->retry_ms > now)
-		at = k->retry_ms;
-	if (k->look_ms > now && k->look_ms < at)
-		at = k->look_ms;
-	if (k->index_ms > now && k->index_ms < at)
-		at = k->index_ms;
+	for (size_t i = 0; i < ARRAY_LEN(times); i++)
+		if (times[i] > now && times[i] < at)
+			at = times[i];
 	return at;
 }
 

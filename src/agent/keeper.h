@@ -25,7 +25,7 @@ struct keeper {
 	struct catch_up_result brought; /* by the rounds since it was complete */
 	unsigned tries;                 /* rounds in a row that left something behind */
 	int64_t retry_ms, look_ms;      /* on the monotonic clock, as the next */
-	int64_t index_ms;               /* on the monotonic clock */
+	int64_t index_ms;
 	pthread_t thread;
 	bool started;
 };
