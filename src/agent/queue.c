@@ -200,7 +200,9 @@ queue_wakes_ms(const struct queue *q)
 	int64_t at = INT64_MAX;
 
 	for (size_t i = 0; i < q->n; i++)
-		if (q->list[i]->state == QUEUE_FAILED && !q->list[i]->lacking && q->list[i]->retry_ms < at)
+		/* what lacks a repository or is held by its history is told when that changes */
+		if (q->list[i]->state == QUEUE_FAILED && !q->list[i]->lacking && q->list[i]->retry_ms < at &&
+		    !is_held(q, q->list[i]))
 			at = q->list[i]->retry_ms;
 	return at;
 }

@@ -54,7 +54,10 @@ shared_ring(struct shared *s)
 void
 shared_wait(struct shared *s, int64_t at_ms)
 {
-	(void)clock_wait(&s->work, &s->lock, at_ms);
+	if (clock_wait(&s->work, &s->lock, at_ms))
+		return;
+	shared_unlock(s); /* that moment has passed: others have a turn all the same */
+	shared_lock(s);
 }
 
 int64_t

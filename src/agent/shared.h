@@ -29,7 +29,8 @@ void shared_unlock(struct shared *s);
 /* Wake everybody. With the lock. */
 void shared_ring(struct shared *s);
 
-/* Wait to be woken, at most until at_ms on the monotonic clock. With the lock. */
+/* Wait to be woken, at most until at_ms on the monotonic clock. With the lock, which is free meanwhile, if only for a moment.
+ */
 void shared_wait(struct shared *s, int64_t at_ms);
 
 /* How long what has failed so many times in a row is left alone: longer each time, with an end. */

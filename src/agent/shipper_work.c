@@ -12,6 +12,7 @@
 
 #define MARK_MS 60000
 #define LANES_MS 2000
+#define HOLDERS_MAX 64 /* bits; a record names half as many */
 
 /* One file under way. */
 struct shipment {
@@ -83,7 +84,8 @@ land(struct shipper *s, struct shipment *m, bool durable, uint64_t bytes)
 		if (m->fanout->targets[i].done) {
 			if (lane_is_up(l))
 				l->timeline = m->name.timeline;
-			m->holders |= UINT64_C(1) << i % 64;
+			if (i < HOLDERS_MAX)
+				m->holders |= UINT64_C(1) << i;
 			lane_stored(l);
 			l->rows |= closes_row(&m->name, bytes);
 		} else if (durable) {
@@ -237,14 +239,14 @@ static int
 write_record(const struct shipper *s, const struct mark *mark, struct fanout *f, struct err *err)
 {
 	struct high_water h;
-	bool holds[64] = {0};
-	int rc = stop_check(&s->op, NULL, err);
+	FREE_AUTO bool *holds = calloc(f->n + 1, sizeof(bool));
+	int rc = holds != NULL ? stop_check(&s->op, NULL, err) : err_set(err, ERR_NOMEM, 0, "out of memory for repositories");
 
 	if (rc == 0)
 		rc = op_same_cluster(&s->op, f, err);
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; i < f->n && i < ARRAY_LEN(holds); i++)
+	for (size_t i = 0; i < f->n && i < HOLDERS_MAX; i++)
 		holds[i] = (mark->holders >> i & 1) != 0;
 	high_water_make(&h, mark->sysid, mark->timeline, mark->end, f, holds);
 	return high_water_write(s->writer, f, &h, err);
@@ -280,7 +282,7 @@ mark_high_water(struct shipper *s)
 bool
 shipper_work(struct shipper *s, struct object_slots *slots)
 {
-	struct queue_entry *e = is_under_way(s) ? queue_next(&s->queue, clock_monotonic_ms(), may_suffice(s)) : NULL;
+	struct queue_entry *e;
 	struct shipment m = {0};
 	struct err err = {0};
 	int rc;
@@ -289,6 +291,7 @@ shipper_work(struct shipper *s, struct object_slots *slots)
 		mark_high_water(s);
 		return true;
 	}
+	e = is_under_way(s) ? queue_next(&s->queue, clock_monotonic_ms(), may_suffice(s)) : NULL;
 	if (e == NULL)
 		return false;
 	e->state = QUEUE_SHIPPING;

@@ -138,6 +138,23 @@ what_failed_comes_again_when_its_time_has_come(void **state)
 }
 
 static void
+what_its_history_holds_back_wakes_nobody(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_entry *e = add(&f->q, "000000020000000000000001"), *history = add(&f->q, "00000002.history");
+
+	e->state = QUEUE_FAILED;
+	e->retry_ms = 1000;
+	history->state = QUEUE_FAILED;
+	history->retry_ms = 5000;
+	assert_null(queue_next(&f->q, 1000, true));
+	assert_int_equal(queue_wakes_ms(&f->q), 5000);
+	history->state = QUEUE_DURABLE;
+	assert_int_equal(queue_wakes_ms(&f->q), 1000);
+	assert_ptr_equal(queue_next(&f->q, 1000, true), e);
+}
+
+static void
 what_ships_or_is_durable_is_not_given_out(void **state)
 {
 	struct fixture *f = *state;
@@ -231,6 +248,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(who_waits_goes_before_the_others, setup, teardown),
 	    cmocka_unit_test_setup_teardown(nothing_of_a_timeline_goes_before_its_history_is_durable, setup, teardown),
 	    cmocka_unit_test_setup_teardown(what_failed_comes_again_when_its_time_has_come, setup, teardown),
+	    cmocka_unit_test_setup_teardown(what_its_history_holds_back_wakes_nobody, setup, teardown),
 	    cmocka_unit_test_setup_teardown(what_ships_or_is_durable_is_not_given_out, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_full_queue_keeps_what_comes_first, setup, teardown),
 	    cmocka_unit_test_setup_teardown(room_is_not_made_of_what_is_worked_on, setup, teardown),
