@@ -285,9 +285,9 @@ json_write_indented(const json_t *o, struct buf *out, struct err *err)
 int
 json_set_hex(json_t *o, const char *member, const uint8_t *data, size_t len)
 {
-	char text[2 * 64 + 1];
+	char text[2 * JSON_HEX_MAX + 1];
 
-	if (len > 64)
+	if (len > JSON_HEX_MAX)
 		return -1;
 	str_to_hex(text, data, len);
 	return json_object_set_new(o, member, json_string(text));

@@ -48,7 +48,9 @@ int json_write(const json_t *o, struct buf *out, struct err *err);
 /* The same for people: a member a line. */
 int json_write_indented(const json_t *o, struct buf *out, struct err *err);
 
-/* Add a hex string. Returns 0 or -1 as json_object_set_new does. */
+#define JSON_HEX_MAX 128 /* bytes */
+
+/* Add a hex string, of JSON_HEX_MAX bytes at most. Returns 0 or -1 as json_object_set_new does. */
 int json_set_hex(json_t *o, const char *member, const uint8_t *data, size_t len);
 
 #endif

@@ -47,10 +47,9 @@ struct comparing {
 };
 
 static int
-add_to_made(struct comparing *c, const struct wal_index_row *row)
+add_to_made(struct comparing *c, const struct wal_index_row *row, struct err *err)
 {
-	c->fits = c->fits && wal_run_add(&c->made.run, row->summary);
-	return 0;
+	return c->fits ? wal_index_add(&c->made, row->summary, row->key_id, &c->fits, err) : 0;
 }
 
 /* Has the segment that is there by now the content that it had when it was indexed? */
@@ -75,25 +74,22 @@ compare_row(const struct wal_index_row *row, void *arg, struct err *err)
 	if (rc == ERR_NOT_FOUND)
 		c->missing++;
 	if (rc < 0) /* what is wrong with the segment is found where it is looked at itself */
-		return add_to_made(c, row);
+		return add_to_made(c, row, err);
 	if (wal_object_content_id(s->clear, has, &why) == 0 && memcmp(says, has, CONTENT_ID) != 0)
 		verify_find(c->work, relative, "exchanged", REMEDY_EXCHANGED,
 		    "its content is not that which the index over it names: it was exchanged since");
 	else if (!json_equal(row->clear, s->clear) || memcmp(row->key_id, s->index->header.key_id, OBJECT_KEY_ID) != 0)
 		return err_set(err, ERR_CORRUPT, 0, "it says of segment %s what that does not say itself", text);
-	return add_to_made(c, row);
+	return add_to_made(c, row, err);
 }
 
-/* What its rows come to, against what its clear part says; the keys are its own list. */
+/* What its rows come to, against what its clear part says. */
 static int
-compare_clear(struct comparing *c, const struct wal_index *said, const json_t *clear, struct err *err)
+compare_clear(const struct comparing *c, const json_t *clear, struct err *err)
 {
 	JSON_AUTO json_t *made = json_object();
-	int rc;
+	int rc = wal_index_encode(&c->made, made, err);
 
-	c->made.keys = said->keys;
-	c->made.n_keys = said->n_keys;
-	rc = wal_index_encode(&c->made, made, err);
 	if (rc == 0 && (!c->fits || !json_equal(made, clear)))
 		rc = err_set(err, ERR_CORRUPT, 0, "its clear part does not follow from its rows");
 	return rc;
@@ -120,7 +116,8 @@ check(struct verify_work *w, const struct verify_name *name, struct stored *s, s
 	wal_run_init(&c.made.run);
 	rc = wal_index_rows(s, &rows, compare_row, &c, err);
 	if (rc == 0)
-		rc = compare_clear(&c, &said, s->clear, err);
+		rc = compare_clear(&c, s->clear, err);
+	wal_index_free(&c.made);
 	if (rc == 0 && c.missing > 0)
 		verify_note(w, name->object, "index", "none is needed: an index makes no segment exist",
 		    "%" PRIu64 " of its %" PRIu32 " segments are not there", c.missing, rows.n);

@@ -96,15 +96,30 @@ prepared_xid(const uint8_t *d, size_t len, int major)
 	return le32_get(d + at);
 }
 
-static void
-describe_xact(const uint8_t *rec, size_t have, int major, struct wal_record_info *out)
+static enum wal_record_kind
+xact_kind(uint8_t info)
 {
 	static const enum wal_record_kind kinds[8] = {
 	    [0] = WAL_RECORD_COMMIT, [2] = WAL_RECORD_ABORT, [3] = WAL_RECORD_COMMIT_PREPARED, [4] = WAL_RECORD_ABORT_PREPARED};
+
+	return kinds[info >> 4 & 7];
+}
+
+bool
+wal_record_may_be_target(uint8_t rmid, uint8_t info)
+{
+	if (rmid == WAL_RMGR_XLOG)
+		return (info & 0xF0) == 0x70 || wal_record_is_parameter_change(rmid, info);
+	return rmid == WAL_RMGR_XACT && xact_kind(info) != WAL_RECORD_OTHER;
+}
+
+static void
+describe_xact(const uint8_t *rec, size_t have, int major, struct wal_record_info *out)
+{
 	const uint8_t *d;
 	size_t len;
 
-	out->kind = kinds[out->info >> 4 & 7];
+	out->kind = xact_kind(out->info);
 	if (out->kind == WAL_RECORD_OTHER)
 		return;
 	if (out->kind == WAL_RECORD_COMMIT_PREPARED || out->kind == WAL_RECORD_ABORT_PREPARED)

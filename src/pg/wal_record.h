@@ -55,6 +55,9 @@ struct wal_record_info {
  */
 void wal_record_describe(const uint8_t *rec, size_t have, int major, struct wal_record_info *out);
 
+/* What a target is searched for, by the same bytes: the end of a transaction, a restore point, a change of settings. */
+bool wal_record_may_be_target(uint8_t rmid, uint8_t info);
+
 /* A switch by the bytes of its header that hold info and resource manager. */
 static inline bool
 wal_record_is_switch(uint8_t rmid, uint8_t info)

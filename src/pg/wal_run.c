@@ -15,7 +15,7 @@ bool
 wal_tail_may_be_target(const struct wal_tail *t)
 {
 	/* the kind of record stands in its header; where that is not whole, look closer */
-	return t->start != 0 && (t->kept < WAL_RECORD_HEADER || t->bytes[17] == WAL_RMGR_XACT || t->bytes[17] == WAL_RMGR_XLOG);
+	return t->start != 0 && (t->kept < WAL_RECORD_HEADER || wal_record_may_be_target(t->bytes[17], t->bytes[16]));
 }
 
 bool
@@ -105,7 +105,6 @@ add_facts(struct wal_run *r, const struct wal_summary *s)
 	all->wal_level_minimal |= s->wal_level_minimal;
 	all->has_limits |= s->has_limits;
 	server_limits_raise(&all->limits, &s->limits);
-	r->spills |= r->end_spills;
 	r->end_spills = wal_tail_may_be_target(&s->tail) || (r->end_spills && wal_head_runs_on(&s->head));
 }
 

@@ -21,7 +21,6 @@ struct wal_run {
 	uint64_t n;             /* segments */
 	enum wal_run_last last;
 	lsn_t last_seen;
-	bool spills; /* a record that may be a target's lies over an edge inside the row */
 	/* while it grows: */
 	struct wal_join join;
 	bool in_head; /* all of it belongs to the record that began before it */

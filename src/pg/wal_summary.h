@@ -2,9 +2,9 @@
  * What one walk over a WAL segment found: enough to search it by time, name and position without reading it again, and
  * enough to prove that its neighbours fit (wal_join.h).
  *
- * head.bytes and tail.bytes hold what users wrote. Where a summary is stored for others to read, keep the first
- * WAL_HEAD_NEEDED and WAL_RECORD_HEADER of them and set kept to that: joining needs no more; a record that lies in two
- * segments then joins without its commit time.
+ * head.bytes and tail.bytes hold what users wrote. Where a summary is stored for others to read, keep nothing of the head and
+ * WAL_RECORD_HEADER of the tail and set kept to that: joining needs no more, unless the edge splits a record's header; a record
+ * that lies in two segments then joins without its commit time.
  */
 #ifndef PGCAIRN_PG_WAL_SUMMARY_H
 #define PGCAIRN_PG_WAL_SUMMARY_H
@@ -15,8 +15,7 @@
 #include "pg/lsn.h"
 #include "pg/wal_record.h"
 
-#define WAL_KEEP 128       /* first bytes kept of what crosses a segment's edge */
-#define WAL_HEAD_NEEDED 16 /* a header's last bytes, when its first 8 end the segment before */
+#define WAL_KEEP 128 /* first bytes kept of what crosses a segment's edge: all of a restore point, the time of any commit */
 #define WAL_POINTS_KEPT 64
 
 struct wal_point {

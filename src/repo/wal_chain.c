@@ -179,6 +179,25 @@ wal_chain_segment(const struct wal_chain *c, size_t i, const struct wal_link **o
 	return 0;
 }
 
+int
+wal_chain_spills(const struct wal_chain *c, size_t i, bool *spills, struct err *err)
+{
+	const struct wal_link *l = wal_chain_link(c, i);
+	uint64_t place = c->first + i - l->segno;
+	int rc = 0;
+
+	*spills = place + 1 == l->n && l->spills;
+	if (place + 1 == l->n)
+		return 0;
+	for (size_t k = 0; k < l->spills_at.n && !*spills; k++)
+		*spills = l->spills_at.list[k] == place;
+	if (!*spills && l->head_is_long) {
+		rc = wal_chain_segment(c, i, &l, err);
+		*spills = rc == 0 && l->spills;
+	}
+	return rc;
+}
+
 void
 wal_chain_name(const struct wal_chain *c, size_t i, char out[WAL_NAME_MAX])
 {

@@ -26,8 +26,11 @@ struct wal_link {
 	size_t n_keys;
 	bool may_hold_any_xid; /* a prepared transaction whose number is not in the summary */
 	bool spills;           /* ends in a record that may be a commit and that only the segments behind it tell */
-	bool spills_inside;    /* a segment of the row but the last does */
 	bool runs_on;          /* all of it belongs to a record that began before it and goes on */
+	/* of a row, what its index says: which of its segments spill, and which hold restore points */
+	struct wal_index_places spills_at, points_at;
+	bool head_is_long; /* what began before the row may go on in more than its first segment, which spills_at does not count
+			    */
 	bool verified, wal_level_minimal;
 	struct server_limits limits; /* a server was started with, the largest of each; 0: with no others than before */
 };
@@ -79,6 +82,16 @@ const struct wal_link *wal_chain_link(const struct wal_chain *c, size_t i);
 /* What the segment at place i says: a link of one segment. Borrowed, until this is called for another place. */
 int wal_chain_segment(const struct wal_chain *c, size_t i, const struct wal_link **out, struct err *err);
 
+/* Does the segment at place i end in a record that may be a target's, and that only the segments behind it tell? */
+int wal_chain_spills(const struct wal_chain *c, size_t i, bool *spills, struct err *err);
+
+/* The place of the segment with this position, which is not before the chain. */
+static inline size_t
+wal_chain_place(const struct wal_chain *c, lsn_t lsn)
+{
+	return (size_t)(lsn / c->set->segment_size - c->first);
+}
+
 /* The name of the segment at place i, and who has it. */
 void wal_chain_name(const struct wal_chain *c, size_t i, char out[WAL_NAME_MAX]);
 uint32_t wal_chain_mask(const struct wal_chain *c, size_t i);
@@ -90,6 +103,15 @@ uint32_t wal_chain_mask(const struct wal_chain *c, size_t i);
  */
 int wal_chain_scan(const struct wal_chain *c, size_t from, size_t to, struct keyring *ring,
     int (*each)(const struct wal_record_info *r, void *arg, struct err *err), void *arg, struct err *err);
+
+/*
+ * What wal_chain_scan tells of restore points and of records over the edges between from and to, without reading the bytes of
+ * WAL: from what stands sealed beside them. A restore point has no end_lsn then. *whole is false when that is not all: more
+ * points than are kept there, objects of a writer that kept less, anything that cannot be read. ERR_NOMEM, or what each()
+ * returned.
+ */
+int wal_chain_peek(const struct wal_chain *c, size_t from, size_t to, struct keyring *ring,
+    int (*each)(const struct wal_record_info *r, void *arg, struct err *err), void *arg, bool *whole, struct err *err);
 
 /* The first complete record of any kind that begins at lsn or behind it. ERR_NOT_FOUND: the chain ends before one. */
 int wal_chain_record_from(

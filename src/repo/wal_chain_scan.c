@@ -2,6 +2,7 @@
 #include "pg/wal_join.h"
 #include "pg/wal_walker.h"
 #include "repo/wal_chain_internal.h"
+#include "repo/wal_object.h"
 
 /* A scan: records of one segment as the walker finds them, and those that lie in several as the join puts them together. */
 struct scan {
@@ -105,6 +106,81 @@ wal_chain_scan(const struct wal_chain *c, size_t from, size_t to, struct keyring
 			rc = each(&s.held[k], arg, err);
 	}
 	free(s.held);
+	return rc;
+}
+
+/* What a segment says with its sealed part, of the first copy whose index is whole. */
+static int
+read_said(const struct wal_chain *c, size_t i, struct keyring *ring, struct wal_summary *out, struct err *err)
+{
+	STORED_AUTO struct stored *object = NULL;
+	JSON_AUTO json_t *sealed = NULL;
+	size_t at = 0;
+	int rc = wal_chain_open(c, wal_chain_link(c, i)->timeline, c->first + i, &at, &object, err);
+
+	if (rc == 0)
+		rc = stored_unlock(object, ring, err);
+	if (rc == 0)
+		rc = stored_sealed(object, &sealed, err);
+	return rc < 0 ? rc : wal_object_decode(out, object->clear, sealed, err);
+}
+
+/* The record that ended in this segment, if it began in those that were looked at; false: one did, and it is not known. */
+static bool
+edge_is_known(const struct wal_join *before, const struct wal_join *j, const struct wal_summary *s)
+{
+	const struct wal_tail *o = &before->open;
+	uint32_t kept = o->kept + (o->kept == o->have ? s->head.kept : 0);
+
+	if (j->has_spilled)
+		return kept >= (o->total < WAL_KEEP ? o->total : WAL_KEEP);
+	return before->open_left == 0 || j->open_left > 0 || s->head.abandoned;
+}
+
+static int
+tell_points(const struct wal_summary *s, int (*each)(const struct wal_record_info *r, void *arg, struct err *err), void *arg,
+    struct err *err)
+{
+	int rc = 0;
+
+	for (uint64_t i = 0; i < s->point_count && rc == 0; i++) {
+		struct wal_record_info r = {.lsn = s->points[i].lsn,
+		    .kind = WAL_RECORD_RESTORE_POINT,
+		    .has_time = true,
+		    .time_us = s->points[i].time_us};
+
+		memcpy(r.name, s->points[i].name, sizeof(r.name));
+		rc = each(&r, arg, err);
+	}
+	return rc;
+}
+
+int
+wal_chain_peek(const struct wal_chain *c, size_t from, size_t to, struct keyring *ring,
+    int (*each)(const struct wal_record_info *r, void *arg, struct err *err), void *arg, bool *whole, struct err *err)
+{
+	FREE_AUTO struct wal_summary *s = malloc(sizeof(*s));
+	struct wal_join join, before;
+	struct err why = {0};
+	int rc = 0;
+
+	*whole = s != NULL;
+	if (s == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for a segment");
+	wal_join_init(&join);
+	for (size_t i = from; i <= to && i < c->n && *whole && rc == 0; i++) {
+		before = join;
+		*whole = read_said(c, i, ring, s, &why) == 0 && s->verified && s->point_count <= WAL_POINTS_KEPT &&
+			 wal_join_next(&join, s, &why) == 0 && edge_is_known(&before, &join, s);
+		if (*whole && join.has_spilled)
+			rc = each(&join.spilled, arg, err);
+		if (*whole && rc == 0)
+			rc = tell_points(s, each, arg, err);
+	}
+	if (why.kind == ERR_NOMEM) {
+		*err = why;
+		return ERR_NOMEM;
+	}
 	return rc;
 }
 

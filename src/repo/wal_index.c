@@ -46,6 +46,8 @@ void
 wal_index_free(struct wal_index *x)
 {
 	free(x->keys);
+	free(x->spills.list);
+	free(x->points.list);
 	*x = (struct wal_index){0};
 }
 
@@ -65,6 +67,55 @@ add_key(struct wal_index *x, const uint8_t key_id[OBJECT_KEY_ID], struct err *er
 	x->keys = grown;
 	memcpy(x->keys[x->n_keys++], key_id, OBJECT_KEY_ID);
 	return 0;
+}
+
+static int
+add_place(struct wal_index_places *p, uint64_t place, struct err *err)
+{
+	uint16_t *grown;
+
+	if (place >= WAL_INDEX_SEGMENTS || (p->n > 0 && p->list[p->n - 1] >= place))
+		return err_set(err, ERR_CORRUPT, 0, "the places of segments are not in order");
+	grown = realloc(p->list, (p->n + 1) * sizeof(*grown));
+	if (grown == NULL)
+		return err_set(err, ERR_NOMEM, 0, "out of memory for an index");
+	p->list = grown;
+	p->list[p->n++] = (uint16_t)place;
+	return 0;
+}
+
+int
+wal_index_add(
+    struct wal_index *x, const struct wal_summary *s, const uint8_t key_id[OBJECT_KEY_ID], bool *added, struct err *err)
+{
+	uint64_t place = x->run.n;
+	int rc;
+
+	*added = wal_run_add(&x->run, s);
+	if (!*added)
+		return 0;
+	rc = add_key(x, key_id, err);
+	if (rc == 0 && x->run.end_spills)
+		rc = add_place(&x->spills, place, err);
+	if (rc == 0 && s->point_count > 0)
+		rc = add_place(&x->points, place, err);
+	return rc;
+}
+
+/* Left out when there are none. */
+static int
+put_places(json_t *o, const char *member, const struct wal_index_places *p)
+{
+	json_t *list;
+	int failed;
+
+	if (p->n == 0)
+		return 0;
+	list = json_array();
+	failed = list == NULL;
+	for (size_t i = 0; i < p->n; i++)
+		failed |= json_array_append_new(list, json_integer(p->list[i]));
+	return failed | json_object_set_new(o, member, list);
 }
 
 int
@@ -89,8 +140,8 @@ wal_index_encode(const struct wal_index *x, json_t *o, struct err *err)
 		failed |= json_object_set_new(o, "last_seen", json_string(lsn));
 	if (r->last == WAL_RUN_LAST_UNKNOWN)
 		failed |= json_object_set_new(o, "last_unknown", json_true());
-	if (r->spills)
-		failed |= json_object_set_new(o, "spills", json_true());
+	failed |= put_places(o, "spills", &x->spills);
+	failed |= put_places(o, "points", &x->points);
 	failed |= json_object_set_new(o, "keys", keys);
 	return rc < 0 || failed == 0 ? rc : err_set(err, ERR_NOMEM, 0, "out of memory for an index");
 }
@@ -120,6 +171,31 @@ take_last(struct wal_run *r, const json_t *o, struct err *err)
 	if (rc == 0 && (!lsn_parse(text, &r->last_seen) || r->last_seen == 0))
 		rc = err_set(err, ERR_CORRUPT, 0, "member 'last_seen' is not a WAL position");
 	return rc;
+}
+
+static int
+take_places(struct wal_index_places *p, uint64_t n, const json_t *o, const char *member, struct err *err)
+{
+	json_t *list, *one;
+	size_t i;
+	int rc = 0;
+
+	if (!json_has(o, member))
+		return 0;
+	rc = json_get_array(o, member, &list, err);
+	if (rc < 0)
+		return rc;
+	json_array_foreach(list, i, one)
+	{
+		json_int_t place = json_is_integer(one) ? json_integer_value(one) : -1;
+
+		if (place < 0 || (uint64_t)place >= n)
+			return err_set(err, ERR_CORRUPT, 0, "member '%s' is not a list of segments of the row", member);
+		rc = add_place(p, (uint64_t)place, err);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
 }
 
 static int
@@ -160,7 +236,12 @@ wal_index_decode(struct wal_index *x, const json_t *o, const struct wal_index_na
 	if (rc == 0)
 		rc = take_last(r, o, err);
 	if (rc == 0)
-		rc = take_flag(o, "spills", &r->spills, err);
+		rc = take_places(&y.spills, r->n, o, "spills", err);
+	if (rc == 0)
+		rc = take_places(&y.points, r->n, o, "points", err);
+	if (rc == 0 && (r->all.point_count == 0) != (y.points.n == 0))
+		rc =
+		    err_set(err, ERR_CORRUPT, 0, "it counts restore points and has no places for them, or the other way round");
 	if (rc == 0)
 		rc = take_keys(&y, o, err);
 	if (rc < 0)
@@ -229,14 +310,12 @@ int
 wal_index_draft_add(
     struct wal_index_draft *d, const struct stored *segment, const struct wal_summary *summary, bool *added, struct err *err)
 {
-	int rc;
+	int rc = wal_index_add(&d->index, summary, segment->index->header.key_id, added, err);
 
-	*added = wal_run_add(&d->index.run, summary);
-	if (!*added)
-		return 0;
+	if (rc < 0 || !*added)
+		return rc;
 	d->name.n++;
-	rc = add_key(&d->index, segment->index->header.key_id, err);
-	return rc < 0 ? rc : add_row(d, segment, err);
+	return add_row(d, segment, err);
 }
 
 int

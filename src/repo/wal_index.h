@@ -34,11 +34,26 @@ int wal_index_relative(char out[OBJECT_NAME_MAX], const char *repository_id, uin
 /* The last part of such a name; false when it cannot be one. */
 bool wal_index_name_parse(const char *file, uint32_t segment_size, struct wal_index_name *out);
 
+/* Some segments of a row: their numbers in it, from 0 on, in order. Zero is empty. */
+struct wal_index_places {
+	uint16_t *list;
+	size_t n;
+};
+
 struct wal_index {
 	struct wal_run run;
 	uint8_t (*keys)[OBJECT_KEY_ID]; /* every epoch key that the row was written under */
 	size_t n_keys;
+	struct wal_index_places spills; /* end in a record that may be a target's and goes on behind them */
+	struct wal_index_places points; /* hold restore points */
 };
+
+/*
+ * One more segment. *added is false when it cannot be told together with those before it (wal_run_add), and x is as it was.
+ * The run of the first one must be as wal_run_init makes it.
+ */
+int wal_index_add(
+    struct wal_index *x, const struct wal_summary *s, const uint8_t key_id[OBJECT_KEY_ID], bool *added, struct err *err);
 
 int wal_index_encode(const struct wal_index *x, json_t *clear, struct err *err);
 /* ERR_CORRUPT unless it is of this row. */
@@ -87,10 +102,7 @@ void wal_index_draft_begin(struct wal_index_draft *d, timeline_t timeline, uint6
 void wal_index_draft_free(struct wal_index_draft *d); /* all zero afterwards */
 #define WAL_INDEX_DRAFT_AUTO SCOPE(wal_index_draft_free)
 
-/*
- * One more segment, opened, with what its clear part says. *added is false when it cannot be told together with those before
- * it (wal_run_add), and the draft is as it was: the next one may begin with it.
- */
+/* One more segment, opened, with what its clear part says. When *added is false the next draft may begin with it. */
 int wal_index_draft_add(
     struct wal_index_draft *d, const struct stored *segment, const struct wal_summary *summary, bool *added, struct err *err);
 

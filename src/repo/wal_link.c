@@ -6,6 +6,8 @@ void
 wal_link_free(struct wal_link *l)
 {
 	free(l->keys);
+	free(l->spills_at.list);
+	free(l->points_at.list);
 }
 
 /* spills: the link before it does. */
@@ -145,7 +147,10 @@ add_row(struct wal_chain *c, struct wal_join *join, timeline_t timeline, struct 
 		return rc;
 	}
 	describe(&l, &x->run.all, end_spills(c));
-	l.spills_inside = x->run.spills;
+	/* a segment holds more than half of its size of a record */
+	l.head_is_long = x->run.all.head.len >= x->run.all.segment_size / 2;
+	l.spills_at = x->spills;
+	l.points_at = x->points;
 	l.keys = x->keys;
 	l.n_keys = x->n_keys;
 	return push(c, &l, err);

@@ -185,7 +185,9 @@ wal_object_encode(const struct wal_summary *s, const uint8_t content_id[CONTENT_
 		put_summary(&m, s);
 		put(&n, "restore_points", points_json(s));
 		if (s->head.kept > 0)
-			put_hex(&n, "head", s->head.bytes, s->head.kept < WAL_HEAD_NEEDED ? s->head.kept : WAL_HEAD_NEEDED);
+			put_hex(&n, "head", s->head.bytes, s->head.kept);
+		if (s->tail.kept > WAL_RECORD_HEADER)
+			put_hex(&n, "tail", s->tail.bytes + WAL_RECORD_HEADER, s->tail.kept - WAL_RECORD_HEADER);
 	}
 	if (m.failed || n.failed)
 		return err_set(err, ERR_NOMEM, 0, "out of memory for an object's parts");
@@ -366,14 +368,19 @@ take_limits(struct taker *t, struct wal_summary *s)
 	}
 }
 
+/* What the sealed part adds: bytes of records over the edges, and the restore points. */
 static int
-take_points(struct wal_summary *s, const json_t *sealed, struct err *err)
+take_sealed(struct wal_summary *s, const json_t *sealed, struct err *err)
 {
 	const json_t *list = json_object_get(sealed, "restore_points"), *one;
 	struct taker whole = {sealed, err, 0};
 	size_t i;
 
-	s->head.kept = bytes_of(&whole, "head", s->head.bytes, WAL_HEAD_NEEDED);
+	s->head.kept = bytes_of(&whole, "head", s->head.bytes, WAL_KEEP);
+	if (json_has(sealed, "tail") && s->tail.kept != WAL_RECORD_HEADER)
+		return err_set(err, ERR_CORRUPT, 0, "a tail behind a header that is not there");
+	if (s->tail.kept == WAL_RECORD_HEADER)
+		s->tail.kept += bytes_of(&whole, "tail", s->tail.bytes + WAL_RECORD_HEADER, WAL_KEEP - WAL_RECORD_HEADER);
 	json_array_foreach(list, i, one)
 	{
 		struct taker t = {one, err, whole.rc};
@@ -427,6 +434,6 @@ wal_object_decode(struct wal_summary *s, const json_t *clear, const json_t *seal
 	s->wal_level_minimal = flag(&t, "wal_level_minimal");
 	take_limits(&t, s);
 	if (t.rc == 0 && sealed != NULL)
-		t.rc = take_points(s, sealed, err);
+		t.rc = take_sealed(s, sealed, err);
 	return t.rc;
 }

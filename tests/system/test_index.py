@@ -262,10 +262,22 @@ def ends_at_its_beginning(clear):
     clear.update(end=clear["start"], last_record=clear["start"], last_seen=clear["start"])
 
 
+def without_points(clear):
+    clear.update(restore_points=0)
+    clear.pop("points", None)
+
+
+def points_elsewhere(clear):
+    if "points" in clear:
+        clear.update(points=[0])
+
+
 LIES = {
     "no commits": (without_commits, True),
     "commits of another day": (a_day_before, True),
-    "no restore points": (lambda clear: clear.update(restore_points=0), True),
+    "no restore points": (without_points, True),
+    "restore points in another segment": (points_elsewhere, False),
+    "a record over every edge": (lambda clear: clear.update(spills=list(range(clear["segments"]))), False),
     "that it holds next to nothing": (ends_at_its_beginning, False),
     "numbers of other transactions": (lambda clear: clear.update(min_xid=5, max_xid=6), False),
     "no commits, as a whole": (without_commits, False),

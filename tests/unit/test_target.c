@@ -187,6 +187,49 @@ a_target_in_a_record_over_an_edge_is_found(void **state)
 	expect_all(*state, 1);
 }
 
+/* The first frame of a segment. */
+static void
+flip_frames(struct stage *s, size_t place)
+{
+	char text[WAL_NAME_MAX], relative[OBJECT_NAME_MAX];
+	struct wal_name name;
+	struct err err = {0};
+
+	wal_chain_name(s->l.chain, place, text);
+	assert_true(wal_name_parse(text, &name));
+	must(layout_wal(relative, s->w.sysid, &name, &err), &err);
+	world_flip(world_object(&s->w, "a", relative), 1000);
+}
+
+/* Edges in front of the target's segment are told by what stands beside the frames, which may be unreadable. */
+static void
+segments_in_front_of_the_target_are_not_read(void **state)
+{
+	struct stage *s = *state;
+	struct target t = {.kind = TARGET_TIME, .exclusive = true};
+	struct target_stop stop, again;
+	struct err err = {0};
+	bool too_early;
+	size_t edges = 0;
+
+	for (size_t i = 0; i < s->f->n; i++)
+		if (ends_transaction(&s->f->list[i]) && s->f->list[i].time_us > t.time_us)
+			t.time_us = s->f->list[i].time_us;
+	must(prove(s, &t, &stop, &too_early, &err), &err);
+	for (size_t i = 0; i + 1 < stop.link; i++) {
+		bool spills;
+
+		flip_frames(s, i);
+		must(wal_chain_spills(s->l.chain, i, &spills, &err), &err);
+		edges += spills;
+	}
+	assert_true(edges > 0);
+	must(prove(s, &t, &again, &too_early, &err), &err);
+	assert_int_equal(again.lsn, stop.lsn);
+	for (size_t i = 0; i + 1 < stop.link; i++)
+		flip_frames(s, i);
+}
+
 static void
 a_target_that_is_not_there_is_refused_with_what_could_be_had(void **state)
 {
@@ -439,6 +482,7 @@ main(void)
 	};
 	const struct CMUnitTest over_spill[] = {
 	    cmocka_unit_test(a_target_in_a_record_over_an_edge_is_found),
+	    cmocka_unit_test(segments_in_front_of_the_target_are_not_read),
 	};
 	/* the same answers whether the chain is of segments or of rows */
 	int (*const mains[])(void **) = {setup_main, setup_main_indexed, setup_main_indexed_in_two};

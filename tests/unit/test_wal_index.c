@@ -288,7 +288,8 @@ an_index_that_contradicts_itself_or_its_name_is_passed_over(void **state)
 	static const char *const rows[] = {"{\"segments\":13}", "{\"segments\":0}", "{\"segments\":\"14\"}",
 	    "{\"size\":2097152}", "{\"timeline\":2}", "{\"start\":\"0/A00000\"}", "{\"system_identifier\":\"1\"}",
 	    "{\"keys\":[\"00\"]}", "{\"keys\":{}}", "{\"keys\":null}", "{\"last_seen\":\"x\"}", "{\"last_seen\":\"0/0\"}",
-	    "{\"last_unknown\":1}", "{\"spills\":\"yes\"}", "{\"records\":-1}", "{\"head\":7}",
+	    "{\"last_unknown\":1}", "{\"spills\":\"yes\"}", "{\"spills\":[14]}", "{\"spills\":[1,1]}", "{\"spills\":[2,1]}",
+	    "{\"spills\":[-1]}", "{\"points\":[]}", "{\"points\":[true]}", "{\"records\":-1}", "{\"head\":7}",
 	    "{\"head\":{\"expected\":8,\"length\":9,\"crc0\":0}}",
 	    "{\"tail\":{\"start\":\"0/1\",\"total\":2,\"length\":1,\"crc\":0,\"header\":\"\"}}", "{\"commits\":null}"};
 	struct world *w = *state;

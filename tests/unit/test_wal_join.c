@@ -7,6 +7,7 @@
 
 #define FIRST 0x9
 #define LAST 0x16
+#define HEADER_REST 16 /* of a header whose first 8 bytes end the segment before */
 #define COUNT (LAST - FIRST + 1)
 #define PAGE 8192
 
@@ -105,11 +106,11 @@ what_others_may_read_is_enough_to_join(void **state)
 	(void)state;
 	load_all(s);
 	for (size_t i = 0; i < COUNT; i++) {
-		if (s[i].head.kept > WAL_HEAD_NEEDED)
-			s[i].head.kept = WAL_HEAD_NEEDED;
+		if (s[i].head.kept > HEADER_REST)
+			s[i].head.kept = HEADER_REST;
 		if (s[i].tail.kept > WAL_RECORD_HEADER)
 			s[i].tail.kept = WAL_RECORD_HEADER;
-		memset(s[i].head.bytes + WAL_HEAD_NEEDED, 0xAA, WAL_KEEP - WAL_HEAD_NEEDED);
+		memset(s[i].head.bytes + HEADER_REST, 0xAA, WAL_KEEP - HEADER_REST);
 		memset(s[i].tail.bytes + WAL_RECORD_HEADER, 0xAA, WAL_KEEP - WAL_RECORD_HEADER);
 	}
 	assert_int_equal(join_all(s, COUNT, NULL), 0);
