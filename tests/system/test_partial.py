@@ -1,5 +1,7 @@
 """The partial segment that a promotion leaves: kept beside the whole one, never in its place, and not lost."""
 
+import json
+
 import pytest
 
 from ha import Ledger, admit, clone_standby, other_host, promote, streaming
@@ -59,6 +61,12 @@ class Promoted:
         self.copies += 1
         return self.site.restore(*args, directory=f"copy-{self.copies}")
 
+    def plan(self):
+        """Of the latest, with the warnings about it."""
+        command = self.site.command("pgcairn", "restore", "--pgdata", self.site.directory / "dry", "--dry-run", "--json")
+        result = self.site.runtime.run(command)
+        return {**json.loads(result.stdout), "said": result.stderr}
+
     def recovered(self, copy):
         copy.start()
         copy.wait_promoted()
@@ -86,11 +94,14 @@ def test_a_partial_is_only_what_it_is_called_until_it_is_renamed_by_hand_and_the
         assert promoted.recovered(copy) == upto(CLOSED)
         assert f"fetch {promoted.whole}: no repository has it" in copy.log_text()
     by_hand = promoted.restored()
-    (by_hand.data / "pg_wal" / promoted.whole).write_bytes(partial)
-    site.runtime.own(by_hand.data)
+    told = promoted.plan()
+    assert told["partial_behind"] == promoted.partial
+    assert f"pgcairn-wal-restore {promoted.partial} pg_wal/{promoted.whole}" in told["said"]
+    site.runtime.run(site.command("pgcairn-wal-restore", promoted.partial, f"pg_wal/{promoted.whole}"), cwd=by_hand.data)
     assert promoted.recovered(by_hand) == upto(BEFORE)
     # the new primary's own segment has the same rows, and more
     promoted.archive_new_segments()
+    assert "partial_behind" not in promoted.plan()
     assert promoted.recovered(promoted.restored()) == upto(AFTER)
     assert site.info()["conflicts"] == []
     site.pgcairn("verify")
@@ -106,7 +117,13 @@ def test_the_whole_segment_that_comes_behind_its_partial_stands_beside_it(promot
     assert whole == (promoted.old.data / "pg_wal" / promoted.whole).read_bytes() != partial
     assert promoted.fetched(promoted.partial) == partial
     assert promoted.recovered(promoted.restored("--target-timeline", "1")) == [*upto(BEFORE), 1000000]
+    told = promoted.plan()
+    fork = told["past_fork_lsn"]
+    assert fork in promoted.fetched("00000002.history").decode() and f"--target-lsn {fork} --target-exclusive" in told["said"]
+    copy = promoted.restored("--target-lsn", fork, "--target-exclusive", "--target-action", "promote")
+    assert promoted.recovered(copy) == upto(BEFORE)
     promoted.archive_new_segments()
+    assert "past_fork_lsn" not in promoted.plan()
     assert promoted.recovered(promoted.restored()) == upto(AFTER)
     assert promoted.site.info()["conflicts"] == []
     promoted.site.pgcairn("verify")
