@@ -90,8 +90,7 @@ find_partial(struct plan *p, const struct op *op)
 	for (size_t i = p->path.n + 1; i > 0 && p->partial[0] == '\0'; i--) {
 		timeline_t t = i > p->path.n ? p->path.timeline : p->path.entries[i - 1].tli;
 
-		if (timeline_switch_end(&p->path, t, &end) && end > start && wal_set_mask(p->wal, t, segno) == 0 &&
-		    has_partial(p, t, segno, &name))
+		if (timeline_switch_end(&p->path, t, &end) && end > start && has_partial(p, t, segno, &name))
 			wal_name_format(p->partial, &name);
 	}
 	if (p->partial[0] == '\0')
