@@ -23,21 +23,40 @@ take(struct mark *m, const struct queue_entry *e)
 	m->moved = true;
 }
 
+static bool
+lies_before(const struct wal_name *a, const struct wal_name *b)
+{
+	return a->log != b->log ? a->log < b->log : a->seg < b->seg;
+}
+
+/*
+ * Where a timeline forked is in its history, which is not read here: at the latest in its first segment that is known. What
+ * stands before that on an older timeline lies on its path, as far as can be seen; what stands behind it does not.
+ */
 void
 mark_look(struct mark *m, const struct queue *q)
 {
 	const struct queue_entry *newest = NULL;
-	timeline_t stuck = 0; /* a timeline that has an older one that is not durable */
+	const struct wal_name *hole = NULL; /* the lowest that is not durable, of all timelines so far */
+	timeline_t timeline = 0;
+	bool stuck = false; /* the timeline, or its path, has an older one that is not durable */
 
 	for (size_t i = 0; i < q->n; i++) {
 		const struct queue_entry *e = q->list[i];
 
-		if (e->name.kind != WAL_NAME_SEGMENT || e->name.timeline == stuck)
+		if (e->name.kind != WAL_NAME_SEGMENT)
 			continue;
-		if (e->state != QUEUE_DURABLE)
-			stuck = e->name.timeline;
-		else if (e->holders != 0)
+		if (e->name.timeline != timeline) {
+			timeline = e->name.timeline;
+			stuck = hole != NULL && lies_before(hole, &e->name);
+		}
+		if (e->state != QUEUE_DURABLE) {
+			stuck = true;
+			if (hole == NULL || lies_before(&e->name, hole))
+				hole = &e->name;
+		} else if (!stuck && e->holders != 0) {
 			newest = e;
+		}
 	}
 	if (newest != NULL)
 		take(m, newest);

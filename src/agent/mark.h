@@ -2,8 +2,9 @@
  * How far a cluster's WAL has come without a hole in what the agent shipped, and the records that say so (repo/high_water.h):
  * at most one a minute, and only when it has moved.
  *
- * A segment counts when it and all older ones of its timeline that the server still wants archived are durable, and a
- * repository holds it: one that was given up as a gap is in none, and is never named. All functions want the shared lock.
+ * A segment counts when it and all older ones on the path to it that the server still wants archived are durable, those of the
+ * timelines before its own too, and a repository holds it: one that was given up as a gap is in none, and is never named. All
+ * functions want the shared lock.
  */
 #ifndef PGCAIRN_AGENT_MARK_H
 #define PGCAIRN_AGENT_MARK_H

@@ -55,6 +55,10 @@ report_plan(json_t *o, const struct plan *p)
 	json_object_set_new(o, "also", others_json(p));
 	if (p->lost.sysid != 0)
 		json_object_set_new(o, "tail_lost", report_high_water(&p->lost));
+	if (p->partial[0] != '\0')
+		report_text(o, "partial_behind", p->partial);
+	if (p->overrun != 0)
+		report_lsn(o, "past_fork_lsn", p->overrun);
 }
 
 /* What an operator may not expect of this target. */

@@ -374,11 +374,11 @@ run(struct archive *a, struct err *err)
 		rc = look(a, &have, err);
 	if (rc == 0)
 		rc = have != NULL ? complete(a, have, err) : store_new(a, err);
-	if (rc == ERR_CONFLICT)
-		return refuse_conflict(a, err);
-	if (rc < 0)
-		return refuse(a, rc, err);
-	return op_acknowledged(a->op, a->fanout, err);
+	if (rc == 0)
+		return op_acknowledged(a->op, a->fanout, err);
+	if (a->content_id != NULL) /* what was decided about another content brings nobody the one that is wanted */
+		return rc;
+	return rc == ERR_CONFLICT ? refuse_conflict(a, err) : refuse(a, rc, err);
 }
 
 /* The work itself, once source, writer and targets are open (rc 0), and the end of the source. */

@@ -26,7 +26,8 @@ struct archive_means {
 	/* a view on this one file: targets that are failed already are left out; each tells then whether it has the file */
 	struct fanout *fanout;
 	struct object_slots *slots; /* may be NULL */
-	const uint8_t *content_id;  /* a file of any other content is ERR_REFUSED; NULL: whatever it is */
+	/* another content is an error, also one that was given up or released; NULL: whatever it is */
+	const uint8_t *content_id;
 };
 int archive_to(const struct op *op, const struct archive_means *m, const char *path, const char *name,
     struct archive_result *result, struct err *err);

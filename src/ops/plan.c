@@ -509,7 +509,7 @@ plan_make(const struct op *op, const struct plan_options *o, struct keyring *rin
 	if (rc == 0)
 		find_before(p, o, &c, ring);
 	if (rc == 0)
-		plan_find_lost(p, op, o);
+		plan_check_end(p, op, o);
 	free(c.list);
 	if (rc < 0)
 		return rc;

@@ -6,7 +6,7 @@
  * taken from which the target can be reached; for a target before it, an older one.
  *
  * For the latest it is compared with the high-water records of the selected repositories whether what was acknowledged is
- * there; what is not is said, and the plan is made all the same.
+ * there; what is not is said, and the plan is made all the same. So is a partial segment behind its end.
  *
  * Timelines fork, and then a moment can lie on several: the plan follows one and names the others.
  *
@@ -49,7 +49,10 @@ struct plan {
 	lsn_t name_before;         /* the restore point's name was given before the backup too: 0 when not, or not known */
 	struct plan_other *others; /* none when a timeline was asked for */
 	size_t n_others;
-	struct high_water lost; /* for the latest: acknowledged once, and in no selected repository; sysid 0: nothing is */
+	/* For the latest: */
+	struct high_water lost;     /* acknowledged once, and in no selected repository; sysid 0: nothing is */
+	char partial[WAL_NAME_MAX]; /* all that there is of the segment behind the end; "": there is no such thing */
+	lsn_t overrun;              /* the path left the timeline of the end here; 0: the plan does not run past that */
 };
 
 /* ERR_REFUSED when no backup reaches the target, with the reason; ERR_IO with a hint when a selected repository does not open.
@@ -64,8 +67,8 @@ scope_plan(struct plan **p)
 }
 #define PLAN_AUTO SCOPE(scope_plan)
 
-/* For plan_make: fills lost, and says it. What cannot be read is no reason to fail. */
-void plan_find_lost(struct plan *p, const struct op *op, const struct plan_options *o);
+/* For plan_make: fills what is only for the latest, and says it. What cannot be read is no reason to fail. */
+void plan_check_end(struct plan *p, const struct op *op, const struct plan_options *o);
 
 /* How many segments recovery reads, up to the one of the stop. */
 size_t plan_segments(const struct plan *p);

@@ -273,7 +273,7 @@ guarded_close(struct store *store)
 	bool mine;
 
 	pthread_mutex_lock(&g->lock);
-	while (s->users > 0 && !guard_is_stuck(g) && guard_wait(g, &s->quiet, until))
+	while (s->users > 0 && !guard_is_stuck(g) && clock_wait(&s->quiet, &g->lock, until))
 		;
 	s->closed = true;
 	mine = s->users == 0;

@@ -73,7 +73,6 @@ void guard_leave(struct guard_call *c);
 bool guard_is_stuck(const struct guard *g);
 int guard_silent(const struct guard *g, struct err *err);                      /* the error for it */
 int guard_submit(struct guard_call *c, bool even_when_stuck, struct err *err); /* an error: nothing has changed */
-bool guard_wait(struct guard *g, pthread_cond_t *cond, int64_t until_ms);      /* false: the time has come */
 /*
  * Until the call is through, or *ready (which may be NULL); limit_ms from from_ms or the last progress on, whichever is later.
  * An error: it is overdue.

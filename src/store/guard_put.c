@@ -150,7 +150,7 @@ static int
 await_room(struct guard_sink *s, size_t len, int64_t until, size_t *room, struct err *err)
 {
 	while (s->in - s->out == s->size && s->call.rc == 0)
-		if (!guard_wait(s->call.guard, &s->call.changed, until))
+		if (!clock_wait(&s->call.changed, &s->call.guard->lock, until))
 			return too_slow(s, err);
 	*room = s->size - (size_t)(s->in - s->out);
 	if (*room > s->size - s->in % s->size)

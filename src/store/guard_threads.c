@@ -63,7 +63,7 @@ guard_free(struct guard *g)
 	pthread_mutex_lock(&g->lock);
 	g->freed = true;
 	pthread_cond_broadcast(&g->work);
-	while (g->threads > 0 && !guard_is_stuck(g) && guard_wait(g, &g->gone, until))
+	while (g->threads > 0 && !guard_is_stuck(g) && clock_wait(&g->gone, &g->lock, until))
 		;
 	pthread_mutex_unlock(&g->lock);
 	guard_unref(g);
@@ -98,12 +98,6 @@ guard_silent(const struct guard *g, struct err *err)
 	err_set(err, ERR_RETRY, 0, "repository '%s' does not answer", g->name);
 	(void)err_hint(err, "does its file system hang? state = lost in [repository:%s] leaves it out", g->name);
 	return ERR_RETRY;
-}
-
-bool
-guard_wait(struct guard *g, pthread_cond_t *cond, int64_t until_ms)
-{
-	return clock_wait(cond, &g->lock, until_ms);
 }
 
 static void
@@ -191,7 +185,7 @@ thread_main(void *arg)
 			continue;
 		}
 		g->waiting++;
-		bored = !guard_wait(g, &g->work, until);
+		bored = !clock_wait(&g->work, &g->lock, until);
 		g->waiting--;
 	}
 	g->threads--;
@@ -283,7 +277,7 @@ guard_await(struct guard_call *c, const bool *ready, int64_t from_ms, struct err
 	while (c->state != GUARD_IDLE && (ready == NULL || !*ready)) {
 		int64_t from = c->progress_ms > from_ms ? c->progress_ms : from_ms;
 
-		if (!guard_wait(g, &c->changed, from + g->limit_ms))
+		if (!clock_wait(&c->changed, &g->lock, from + g->limit_ms))
 			return give_up(c, err);
 	}
 	return 0;
@@ -294,7 +288,7 @@ guard_await_end(struct guard_call *c)
 {
 	int64_t until = clock_monotonic_ms() + c->guard->limit_ms;
 
-	while (c->state != GUARD_IDLE && !guard_is_stuck(c->guard) && guard_wait(c->guard, &c->changed, until))
+	while (c->state != GUARD_IDLE && !guard_is_stuck(c->guard) && clock_wait(&c->changed, &c->guard->lock, until))
 		;
 }
 
@@ -308,7 +302,7 @@ guard_call_do(struct guard_call *c, struct err *err)
 	pthread_mutex_lock(&g->lock);
 	rc = guard_submit(c, false, err);
 	while (rc == 0 && c->state != GUARD_IDLE)
-		if (!guard_wait(g, &c->changed, until))
+		if (!clock_wait(&c->changed, &g->lock, until))
 			rc = give_up(c, err);
 	pthread_mutex_unlock(&g->lock);
 	return rc;

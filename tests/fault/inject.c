@@ -3,12 +3,14 @@
  * processes and threads in the order in which they come. Only for tests.
  *
  *   inject --log FILE [--under PREFIX]... [--calls NAME,...] [--refuse NAME=ERRNO]...
- *          [--nth N --kill all|process | --nth N --error ERRNO | --nth N --short] -- COMMAND ARGUMENT...
+ *          [--nth N --kill all|process | --nth N --error ERRNO | --nth N --short | --nth N --aside SHELL]
+ *          -- COMMAND ARGUMENT...
  *
  * The log gets a line "number call target" for each call that counts; with --nth for the spoiled one alone, so that an empty
  * log says that there was no Nth. A target is a path, or what /proc calls a descriptor ("pipe:[7]", "socket:[8]"). --refuse
  * answers every call of that name with an error (tmpfile is openat with O_TMPFILE): a file system that cannot do it. --short
- * halves the length of a read or write. What fails on a socket breaks its connection, as it does in life. The status is the
+ * halves the length of a read or write. --aside spoils nothing: the shell does something else while the call waits, and then it
+ * is made. What fails on a socket breaks its connection, as it does in life. The status is the
  * command's, 128 + N when signal N ended it.
  *
  * Not strace, because that stops at every call: here a seccomp filter stops the few that count, and a run costs
@@ -111,7 +113,7 @@ static const struct {
     {"ECONNRESET", ECONNRESET},
 };
 
-enum action { COUNT, KILL_ALL, KILL_PROCESS, FAIL, SHORTEN };
+enum action { COUNT, KILL_ALL, KILL_PROCESS, ASIDE, FAIL, SHORTEN };
 
 struct refusal {
 	int nr, error;
@@ -127,6 +129,7 @@ static struct {
 	size_t n_refused;
 	enum action action;
 	int error;
+	const char *aside;
 	uint64_t nth; /* 0: spoil nothing */
 	char **command;
 } options;
@@ -202,6 +205,9 @@ set_option(const char *name, const char *value)
 		options.action = FAIL;
 		options.error = error_number(value);
 		return options.error != 0;
+	} else if (strcmp(name, "--aside") == 0) {
+		options.action = ASIDE;
+		options.aside = value;
 	} else
 		return false;
 	return true;
@@ -403,6 +409,22 @@ is_transient(int error)
 	return error == EINTR || error == EAGAIN;
 }
 
+/* All that is traced may run on meanwhile, but for the one that waits. */
+static void
+run_aside(void)
+{
+	int status = -1;
+	pid_t child = fork();
+
+	if (child == 0) {
+		(void)execl("/bin/sh", "sh", "-c", options.aside, (char *)NULL);
+		_exit(127);
+	}
+	errno = ECANCELED;
+	if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
+		die(options.aside);
+}
+
 static void
 spoil(pid_t pid, pid_t group, const char *target, struct user_regs_struct regs)
 {
@@ -410,6 +432,8 @@ spoil(pid_t pid, pid_t group, const char *target, struct user_regs_struct regs)
 		(void)kill(-group, SIGKILL);
 	if (options.action == KILL_PROCESS)
 		(void)kill(process_of(pid), SIGKILL);
+	if (options.action == ASIDE)
+		run_aside();
 	if (options.action < FAIL)
 		return;
 	if (options.action == FAIL && strncmp(target, "socket:", 7) == 0 && !is_transient(options.error))

@@ -14,10 +14,10 @@ KILLED = {137}
 DAYS_AGO = 2 * 86400
 
 
-def with_segments(runtime, place, count=2, message="x", **options):
+def with_segments(runtime, place, count=2, message="x", segment_mb=1, **options):
     """An initialized site and closed segments of its stopped cluster that are not archived yet."""
     raw = runtime.make_directory(place / "raw")
-    cluster = Cluster.create(runtime, place / "source", archive_mode="on", archive_command=f"cp %p {raw}/%f")
+    cluster = Cluster.create(runtime, place / "source", segment_mb, archive_mode="on", archive_command=f"cp %p {raw}/%f")
     cluster.start()
     site = Site(runtime, place / "site", **options)
     site.use(cluster)

@@ -61,6 +61,16 @@ def test_a_short_write_takes_half(script):
     assert result.said == {**SOUND, "first": "2", "read": "10"}
 
 
+def test_something_else_happens_while_a_call_waits(script, place):
+    result = script("--calls", "write", "--nth", "3", "--aside", f"wc -c < {place}/file > {place}/seen")
+    assert result.said == SOUND and (place / "seen").read_text().strip() == "8"
+    assert [(call.number, call.name) for call in result.calls] == [(3, "write")]
+
+
+def test_what_fails_aside_ends_the_run(script):
+    assert script("--calls", "write", "--nth", "3", "--aside", "false", status=125).said.get("read") is None
+
+
 def test_a_kill_ends_all_of_it_before_the_call(script, place):
     result = script("--calls", "write", "--nth", "3", "--kill", "all", status=137)
     assert result.said == {"first": "4", "thread": "4"}

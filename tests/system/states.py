@@ -28,6 +28,7 @@ class State:
     of_a_file: bool = False  # the repository is well: what was never archived it misses
     slow: bool = False
     loud: bool = False  # damage, to be reported whoever delivers
+    fuse: bool = False  # it takes a file system that nobody serves
 
     def of_nothing(self):
         """What it says of a file that was never archived."""
@@ -50,8 +51,8 @@ STATES = [
     State("replaced", SILENT),  # another repository with our marker put into it
     State("forbidden", SILENT),
     State("closed", BAD),  # a directory in it is forbidden: what is there is not known, and waiting mends nothing
-    State("dead", SILENT),  # a file system whose server is gone: ENOTCONN
-    State("hangs", SILENT, slow=True),
+    State("dead", SILENT, fuse=True),  # a file system whose server is gone: ENOTCONN
+    State("hangs", SILENT, slow=True, fuse=True),
     State("lost", NOBODY),  # state = lost
     State("left out", NOBODY),  # --without-repository
 ]
@@ -59,16 +60,14 @@ BY_NAME = {s.name: s for s in STATES}
 
 
 def mount_fuse(path):
-    """A file system over path that nobody serves; its descriptor. Needs root."""
+    """A file system over path that nobody serves; its descriptor. Needs root; OSError where it cannot be had."""
     libc = ctypes.CDLL(None, use_errno=True)
-    try:
-        device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-    except OSError as error:
-        pytest.skip(f"no FUSE here: {error}")
+    device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
     if libc.mount(b"hung", str(path).encode(), b"fuse", 0, options) != 0:
+        error = ctypes.get_errno()
         os.close(device)
-        pytest.skip(f"no mount here: {os.strerror(ctypes.get_errno())}")
+        raise OSError(error, os.strerror(error), "mount of fuse")
     return device
 
 
@@ -78,10 +77,22 @@ def unmount_fuse(path, device):
         os.close(device)
 
 
+def why_no_fuse(path):
+    """What keeps such a file system from being mounted over path; None where nothing does."""
+    try:
+        unmount_fuse(path, mount_fuse(path))
+    except OSError as error:
+        return str(error)
+    return None
+
+
 @contextlib.contextmanager
 def hanging(path):
-    """A file system over path that never answers."""
-    device = mount_fuse(path)
+    """A file system over path that never answers. A test that cannot have one is skipped."""
+    try:
+        device = mount_fuse(path)
+    except OSError as error:
+        pytest.skip(f"nothing can hang here: {error}")
     try:
         yield
     finally:
@@ -100,24 +111,24 @@ def dead(path):
 
 
 class Gallery:
-    """One repository as often as there are states, each a directory of its own, so that any can be asked at any time."""
+    """One repository in each of the states, each a directory of its own, so that any can be asked at any time."""
 
-    def __init__(self, site, name, files, foreign, stack):
+    def __init__(self, site, name, states, files, foreign, stack):
         self.site, self.name, self.original = site, name, site.repositories[name]
         self.top = site.runtime.make_directory(site.directory / f"states of {name}".replace(" ", "-"), 0o755)
         self.files = files
         self.foreign = foreign.repositories[name]
         self.paths = {}
-        for state in STATES:
+        for state in states:
             self.paths[state.name] = path = self.top / state.name.replace(" ", "-")
             self._make(state.name, path)
-            if state.name in ("hangs", "dead"):
+            if state.fuse:
                 stack.enter_context(hanging(path) if state.slow else dead(path))
 
     def _make(self, name, path):
         if name == "down":
             return
-        if name in ("empty", "hangs", "dead"):
+        if name == "empty" or BY_NAME[name].fuse:
             self.site.runtime.make_directory(path)
         elif name == "unmounted":
             path.mkdir(mode=0o755)

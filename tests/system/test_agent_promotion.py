@@ -1,8 +1,11 @@
 """Archiving through resident agents while the primary changes: every acknowledged commit comes back, and none of another life."""
 
+import os
+import time
+
 from agents import Agent
-from ha import Ledger, admit, clone_standby, other_host, promote, streaming, timeline
-from harness import wait_until
+from ha import FAILED, Ledger, admit, clone_standby, other_host, promote, streaming, timeline
+from harness import stat_fields, wait_until
 
 STRAY = 1_000_000  # rows of the server that should have been gone
 
@@ -56,3 +59,49 @@ def test_each_commit_of_the_life_that_goes_on_comes_back_and_none_of_the_other(s
     stray.start()
     stray.wait_promoted()
     assert stray.value("SELECT max(id) FROM ledger") == STRAY, "what the other life has archived is not lost either"
+
+
+def cpu_seconds(pid):
+    return sum(map(int, stat_fields(pid)[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_what_failed_and_is_held_back_by_a_history_keeps_the_agent_from_no_answer(site):
+    """A segment was refused; then the history of its timeline is refused too, so that the segment is not to be tried again."""
+    server = site.cluster()
+    server.start()
+    site.pgcairn("init")
+    server.stop()
+    (server.data / "standby.signal").touch()
+    site.runtime.own(server.data / "standby.signal")
+    server.start()
+    promote(server)
+    pg_wal, status = server.data / "pg_wal", server.data / "pg_wal/archive_status"
+    history, refused = "00000002.history", "000000020000000000000099"
+
+    def want(name, content):
+        (pg_wal / name).write_bytes(content)
+        (status / f"{name}.done").unlink(missing_ok=True)
+        (status / f"{name}.ready").touch()
+        site.runtime.own(pg_wal)
+
+    with Agent(site) as agent:
+        good = server.archive_now()
+        (partial,) = (path.name for path in pg_wal.glob("*.partial"))
+        want(refused, (pg_wal / good).read_bytes())
+        wait_until(lambda: agent.cluster()["failed"] == 1, "the segment to be refused")
+        true_history = (pg_wal / history).read_bytes()
+        want(history, b"1\t0/500000\tanother life\n")
+        wait_until(lambda: agent.cluster()["failed"] == 2, "the history to be refused")
+        said = site.archive(f"pg_wal/{history}", status=FAILED).stderr
+        assert "holds other content under the name" in said
+        began, used = time.monotonic(), cpu_seconds(agent.pid)
+        while time.monotonic() < began + 5:  # the segment's time comes meanwhile
+            assert agent.call(timeout=3)[0][1]["clusters"][0]["failed"] == 2
+            site.archive(f"pg_wal/{partial}")  # of the timeline before
+            time.sleep(0.5)
+        assert cpu_seconds(agent.pid) - used < 0.1 * (time.monotonic() - began), "it is busy with nothing"
+        want(history, true_history)
+        for path in (pg_wal / refused, status / f"{refused}.ready"):
+            path.unlink()
+        last = server.archive_now()
+        assert site.segment_object(last)

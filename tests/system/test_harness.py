@@ -4,12 +4,14 @@ import base64
 import concurrent.futures
 import hashlib
 import json
+import os
 import subprocess
 
 import pytest
 
 import majors
 from harness import MB, Cluster, Failed, alive, flip_bit
+from states import hanging, why_no_fuse
 
 
 def test_rows_committed_before_a_crash_are_there_after_it(runtime, place):
@@ -141,3 +143,16 @@ def test_without_npm_the_way_to_get_it_is_named(registry, monkeypatch):
     monkeypatch.setenv("PATH", str(registry))
     with pytest.raises(RuntimeError, match="dependencies.sh majors"):
         majors.pg_bin(99)
+
+
+def test_without_fuse_it_is_said_why_and_only_what_needs_it_is_skipped(place, monkeypatch):
+    def refused(path, *args):
+        raise FileNotFoundError(2, "No such file or directory", path)
+
+    monkeypatch.setattr(os, "open", refused)
+    why = why_no_fuse(place)
+    with pytest.raises(pytest.skip.Exception, match="/dev/fuse"):
+        with hanging(place):
+            pass
+    monkeypatch.undo()
+    assert "/dev/fuse" in why

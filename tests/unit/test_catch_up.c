@@ -1,8 +1,6 @@
 /* One repository is brought up to the others, whatever is wrong with them. Repository b misses what a and c have. */
 #include "catch_up_fixture.h"
 
-#include "ops/catch_up_server.h"
-
 static void
 what_lacks_is_copied_and_can_be_read(void **state)
 {
@@ -390,46 +388,6 @@ what_was_decided_about_wal_comes_with_it(void **state)
 	lagging_close(&l);
 }
 
-/* The server's side of a round. */
-static int
-ask_server(const char *file_name, const uint8_t content_id[CONTENT_ID], void *arg, struct err *err)
-{
-	struct lagging *l = arg;
-	struct catch_up_server s = {.op = &l->w.op, .writer = l->writer, .target = l->target};
-
-	return catch_up_server_segment(&s, file_name, content_id, err);
-}
-
-/* One segment is gone from pg_wal, and one is another file than what was archived. */
-static void
-what_the_server_still_has_is_taken_from_it(void **state)
-{
-	struct lagging l;
-	struct catch_up_result r;
-	struct err err = {0};
-
-	(void)state;
-	lagging_open(&l, 2);
-	synthesize(&l, "a", &(struct wal_name){.timeline = 1, .seg = 13}, "not what the server has");
-	(void)world_wal_file(&l.w, "00000001000000000000000D");
-	assert_int_equal(unlink(world_path(&l.w, "pgdata/pg_wal/00000001000000000000000A")), 0);
-	world_flip(world_path(&l.w, "pgdata/pg_wal/00000001000000000000000B"), 9000);
-
-	mood_set(l.target, MOOD_PUT, ERR_NOSPACE, 2); /* a history, a key */
-	must_fail(run_round(&l, &(struct catch_up_round){.from_server = ask_server}, &r, &err), ERR_NOSPACE, &err, "full");
-	assert_int_equal(r.troubles, 0);
-	mood_set(l.target, MOOD_PUT, 0, 0);
-
-	r = must_round(&l, &(struct catch_up_round){.from_server = ask_server});
-	assert_int_equal(r.from_server, 3); /* 9, C, and the other timeline's 13 */
-	assert_int_equal(r.copied, LAGGING_OBJECTS - 1 - 3 + 1);
-	assert_int_equal(r.troubles, 0);
-	must_be_level(&r);
-	must_read_all(&l, "b");
-	must_be_the_same(&l);
-	lagging_close(&l);
-}
-
 /* Names that no server gave, and objects under names that are not theirs. */
 static void
 strange_names_are_not_copied(void **state)
@@ -515,7 +473,6 @@ main(void)
 	    cmocka_unit_test(another_cluster_is_no_source),
 	    cmocka_unit_test(a_system_that_the_target_does_not_know_is_reported),
 	    cmocka_unit_test(what_was_decided_about_wal_comes_with_it),
-	    cmocka_unit_test(what_the_server_still_has_is_taken_from_it),
 	    cmocka_unit_test(a_backlog_of_many_folders_is_copied_and_then_watched_at_its_end),
 	    cmocka_unit_test(strange_names_are_not_copied),
 	};

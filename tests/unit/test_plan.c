@@ -48,6 +48,20 @@ make(struct world *w, const struct plan_options *o, struct plan **out, struct er
 	return plan_make(&w->op, o, ring, out, err);
 }
 
+/* From both repositories. */
+static void
+remove_segment(struct world *w, const char *file)
+{
+	static const char *const repositories[] = {"a", "b"};
+
+	for (size_t i = 0; i < ARRAY_LEN(repositories); i++) {
+		char name[OBJECT_NAME_MAX];
+
+		(void)snprintf(name, sizeof(name), "wal/%llu/00000001/00000000/%s", (unsigned long long)w->sysid, file);
+		assert_int_equal(unlink(world_object(w, repositories[i], name)), 0);
+	}
+}
+
 static void
 the_newest_backup_that_reaches_the_target_is_taken(void **state)
 {
@@ -185,13 +199,7 @@ missing_wal_is_told_before_anything_is_touched(void **state)
 	PLAN_AUTO struct plan *p = NULL, *none = NULL;
 	struct err err;
 
-	for (int i = 0; i < 2; i++) {
-		char name[OBJECT_NAME_MAX];
-
-		(void)snprintf(
-		    name, sizeof(name), "wal/%llu/00000001/00000000/%s", (unsigned long long)w->sysid, main_segments[7]);
-		assert_int_equal(unlink(world_object(w, i == 0 ? "a" : "b", name)), 0);
-	}
+	remove_segment(w, main_segments[7]);
 	must_fail(make(w, &(struct plan_options){.label = "second"}, &none, &err), ERR_REFUSED, &err, "its first segment");
 	assert_non_null(strstr(err.msg, main_segments[7]));
 	must_fail(make(w, &(struct plan_options){.label = "first"}, &none, &err), ERR_REFUSED, &err, "latest over a gap");
@@ -289,6 +297,56 @@ a_target_is_looked_for_in_the_system_that_had_it(void **state)
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, world_teardown)
 
+/* The primary of timeline 1 is gone in its segment 13; what was promoted has archived the part of it, and no more yet. */
+static void
+a_partial_segment_behind_the_end_is_named(void **state)
+{
+	static const timeline_t asked[] = {0, 1, 2};
+	struct world *w = *state;
+	struct err err;
+
+	world_archive_all(w, (const char *[]){"000000010000000000000013.partial", "00000002.history"}, 2);
+	for (size_t i = 10; i < ARRAY_LEN(main_segments); i++) /* from 13 on */
+		remove_segment(w, main_segments[i]);
+	for (size_t i = 0; i < ARRAY_LEN(asked); i++) {
+		PLAN_AUTO struct plan *p = NULL;
+
+		must(make(w, &(struct plan_options){.timeline = asked[i]}, &p, &err), &err);
+		assert_string_equal(p->partial, "000000010000000000000013.partial");
+		assert_int_equal(p->stop.lsn, SEGMENT_LSN(0x13));
+		assert_int_equal(p->overrun, 0);
+	}
+	world_archive_all(w, (const char *[]){"000000020000000000000013"}, 1);
+	for (size_t i = 0; i < ARRAY_LEN(asked); i++) {
+		PLAN_AUTO struct plan *p = NULL;
+
+		must(make(w, &(struct plan_options){.timeline = asked[i]}, &p, &err), &err);
+		assert_string_equal(p->partial, asked[i] == 1 ? "000000010000000000000013.partial" : "");
+	}
+}
+
+/* The primary went on when another was promoted, whose first segment has not come. */
+static void
+an_end_behind_the_fork_is_told_until_the_new_timeline_is_there(void **state)
+{
+	struct world *w = *state;
+	PLAN_AUTO struct plan *p = NULL, *whole = NULL, *old = NULL;
+	struct err err;
+
+	world_archive_all(w, (const char *[]){"000000010000000000000013.partial", "00000002.history"}, 2);
+	must(make(w, &(struct plan_options){0}, &p, &err), &err);
+	assert_int_equal(p->path.timeline, 2);
+	assert_int_equal(p->stop.timeline, 1);
+	assert_int_equal(p->overrun, p->path.entries[0].switch_lsn);
+	assert_true(p->overrun < p->stop.lsn);
+	assert_string_equal(p->partial, ""); /* the whole one is there */
+	must(make(w, &(struct plan_options){.timeline = 1}, &old, &err), &err);
+	assert_int_equal(old->overrun, 0);
+	world_archive_all(w, (const char *[]){"000000020000000000000013"}, 1);
+	must(make(w, &(struct plan_options){0}, &whole, &err), &err);
+	assert_int_equal(whole->overrun, 0);
+}
+
 int
 main(void)
 {
@@ -301,6 +359,8 @@ main(void)
 	    CASE(missing_wal_is_told_before_anything_is_touched),
 	    CASE(a_backup_without_its_wal_does_not_stand_before_an_older_one),
 	    CASE(a_target_is_looked_for_in_the_system_that_had_it),
+	    CASE(a_partial_segment_behind_the_end_is_named),
+	    CASE(an_end_behind_the_fork_is_told_until_the_new_timeline_is_there),
 	};
 	struct err err = {0};
 
