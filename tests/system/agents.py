@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import struct
+import subprocess
 
 from harness import alive, wait_until
 
@@ -52,7 +53,11 @@ class Agent:
 
     def stop(self, status=0, sig=signal.SIGTERM, timeout=60):
         os.kill(self.pid, sig)
-        self.process.wait(timeout)
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
         self.site.runtime.note_undefined(self.log_text())
         assert status is None or self.process.returncode == status, f"{self.process.returncode}\n{self.log_text()}"
 
