@@ -1,4 +1,4 @@
-#include "ops/plan.h"
+#include "ops/plan_work.h"
 
 void
 plan_free(struct plan *p)
@@ -93,13 +93,6 @@ mask_of(const struct plan *p, const struct backup_entry *b)
 	return mask;
 }
 
-/* All distinct whole backups, oldest first. */
-struct candidates {
-	const struct backup_entry **list;
-	size_t n;
-	const struct backup_entry *damaged; /* one that could have been meant */
-};
-
 static int
 by_place(const void *a, const void *b)
 {
@@ -112,7 +105,7 @@ by_place(const void *a, const void *b)
 }
 
 static int
-collect(const struct plan *p, const char *label, struct candidates *c, struct err *err)
+collect(const struct plan *p, const char *label, struct plan_candidates *c, struct err *err)
 {
 	size_t room = 0;
 
@@ -153,7 +146,7 @@ collect(const struct plan *p, const char *label, struct candidates *c, struct er
  * older than that one, 0 for the newest. 0 when there is none.
  */
 static uint64_t
-newest_sysid(const struct plan *p, const struct candidates *c, uint64_t before)
+newest_sysid(const struct plan *p, const struct plan_candidates *c, uint64_t before)
 {
 	const struct repository *r = p->repositories[0];
 	bool older = before == 0;
@@ -169,60 +162,6 @@ newest_sysid(const struct plan *p, const struct candidates *c, uint64_t before)
 		older |= r->lineage[i].sysid == before;
 	}
 	return before == 0 ? c->list[0]->head.sysid : 0;
-}
-
-static int
-copy_history(struct timeline_history *out, const struct timeline_history *from, timeline_t timeline, struct err *err)
-{
-	out->timeline = timeline;
-	out->n = 0;
-	out->entries = calloc((from != NULL ? from->n : 0) + 1, sizeof(*out->entries));
-	if (out->entries == NULL)
-		return err_set(err, ERR_NOMEM, 0, "out of memory for a timeline's history");
-	for (size_t i = 0; from != NULL && i < from->n; i++)
-		out->entries[out->n++] = from->entries[i];
-	return 0;
-}
-
-static bool
-on_path(const struct timeline_history *h, const struct manifest_head *b)
-{
-	lsn_t end;
-
-	return timeline_switch_end(h, b->stop_timeline, &end) && b->stop_lsn <= end;
-}
-
-/* Does any backup lie on the path to this timeline? */
-static bool
-holds_backup(const struct timeline_history *h, const struct candidates *c, uint64_t sysid)
-{
-	for (size_t i = 0; i < c->n; i++)
-		if (c->list[i]->head.sysid == sysid && on_path(h, &c->list[i]->head))
-			return true;
-	return false;
-}
-
-static int
-choose_path(struct plan *p, const struct plan_options *o, const struct candidates *c, uint64_t sysid, struct err *err)
-{
-	const struct backup_entry *newest = NULL;
-
-	for (size_t i = p->wal->n; i-- > 0;) {
-		const struct wal_set_timeline *t = &p->wal->timelines[i];
-
-		if ((o->timeline != 0 && t->timeline != o->timeline) || !t->known || !holds_backup(&t->history, c, sysid))
-			continue;
-		return copy_history(&p->path, &t->history, t->timeline, err);
-	}
-	/* a timeline whose history file is gone is still a path of its own for the backups taken on it */
-	for (size_t i = 0; i < c->n; i++)
-		if (c->list[i]->head.sysid == sysid && (o->timeline == 0 || c->list[i]->head.stop_timeline == o->timeline))
-			newest = c->list[i];
-	if (newest == NULL) {
-		err_set(err, ERR_REFUSED, 0, "no backup lies on the path to timeline %u", o->timeline);
-		return err_hint(err, "pgcairn info lists backups and timelines");
-	}
-	return copy_history(&p->path, NULL, newest->head.stop_timeline, err);
 }
 
 /* Of a backup whose own WAL is not there nothing is proved; may an older one reach the target all the same? Not for the latest
@@ -241,23 +180,6 @@ may_lie_before(const struct target *t, const struct manifest_head *h)
 	default:
 		return false;
 	}
-}
-
-/* Two servers took one timeline, and each has its life in a repository of its own: chance must not choose between them. */
-static int
-refuse_disputed(const struct plan *p, struct err *err)
-{
-	for (size_t i = 0; i <= p->path.n; i++) {
-		timeline_t tli = i < p->path.n ? p->path.entries[i].tli : p->path.timeline;
-		const struct wal_set_timeline *t = wal_set_timeline(p->wal, tli);
-
-		if (t == NULL || !t->disputed)
-			continue;
-		err_set(err, ERR_REFUSED, 0,
-		    "the repositories hold different histories of timeline %u: two servers were promoted to it", tli);
-		return err_hint(err, "choose whose life to follow: --repository NAME; or stay before it: --target-timeline N");
-	}
-	return 0;
 }
 
 static int
@@ -294,15 +216,15 @@ try_backup(struct plan *p, const struct plan_options *o, const struct backup_ent
 /* From the newest backup to the oldest, as long as the target lies before what was tried. The last reason is the one that is
  * told. */
 static int
-choose_backup(struct plan *p, const struct plan_options *o, const struct candidates *c, uint64_t sysid, struct keyring *ring,
-    bool *too_early, struct err *err)
+choose_backup(struct plan *p, const struct plan_options *o, const struct plan_candidates *c, uint64_t sysid,
+    struct keyring *ring, bool *too_early, struct err *err)
 {
 	struct err newest = {0};
 	int rc = ERR_REFUSED;
 
 	*too_early = true;
 	for (size_t i = c->n; *too_early && i-- > 0;) {
-		if (c->list[i]->head.sysid != sysid || !on_path(&p->path, &c->list[i]->head))
+		if (c->list[i]->head.sysid != sysid || !plan_on_path(&p->path, &c->list[i]->head))
 			continue;
 		rc = try_backup(p, o, c->list[i], ring, too_early, err);
 		if (rc == 0)
@@ -317,83 +239,10 @@ choose_backup(struct plan *p, const struct plan_options *o, const struct candida
 	return rc;
 }
 
-/*
- * For the end of a backup the backup's own timeline is the path: a newer one would only stand in the way. Which backup: the
- * newest of this system on the path that would be followed otherwise.
- */
-static int
-choose_own_path(struct plan *p, const struct plan_options *o, const struct candidates *c, uint64_t sysid, struct err *err)
-{
-	struct plan_options own = *o;
-	int rc = choose_path(p, o, c, sysid, err);
-
-	for (size_t i = 0; rc == 0 && i < c->n; i++)
-		if (c->list[i]->head.sysid == sysid && on_path(&p->path, &c->list[i]->head))
-			own.timeline = c->list[i]->head.stop_timeline;
-	if (rc < 0 || own.timeline == 0)
-		return rc;
-	timeline_history_free(&p->path);
-	return choose_path(p, &own, c, sysid, err);
-}
-
-/* Does the target lie on this timeline too, behind the fork? For a time that is so when anything was committed there before it.
- */
-static int
-look_on(struct plan *p, const struct target *t, const struct wal_set_timeline *other, struct keyring *ring, struct err *err)
-{
-	WAL_CHAIN_AUTO struct wal_chain *chain = NULL;
-	lsn_t fork = timeline_fork(&p->path, &other->history);
-	struct plan_other *o = &p->others[p->n_others];
-	int rc;
-
-	if (fork == 0 || p->stop.lsn < fork || (t->kind == TARGET_LSN && t->lsn < fork))
-		return 0;
-	rc = wal_chain_build(&chain, p->repositories, p->n, p->wal, &other->history,
-	    &(struct wal_chain_options){.start = fork, .without_indexes = p->without_indexes}, err);
-	if (rc == ERR_NOT_FOUND) /* nothing of it is archived */
-		return 0;
-	if (rc == 0)
-		rc = target_search(t, chain, fork, ring, &o->found, err);
-	if (rc < 0 || !o->found.done || (t->kind == TARGET_TIME && !o->found.commits_first))
-		return rc;
-	/* the first that leads there: later ones share that part of it */
-	o->timeline = timeline_of_lsn(&other->history, o->found.record.lsn);
-	wal_chain_name(chain, o->found.link, o->segment);
-	for (size_t i = 0; i < p->n_others; i++)
-		if (p->others[i].timeline == o->timeline && p->others[i].found.record.lsn == o->found.record.lsn)
-			return 0;
-	p->n_others++;
-	return 0;
-}
-
-/* What is found here changes nothing about the plan: WAL of another timeline that cannot be read is no reason to fail. */
-static int
-find_others(struct plan *p, const struct op *op, const struct plan_options *o, const struct candidates *c, struct keyring *ring,
-    struct err *err)
-{
-	if (o->timeline != 0 || o->target.kind == TARGET_LATEST || o->target.kind == TARGET_IMMEDIATE)
-		return 0;
-	p->others = calloc(p->wal->n + 1, sizeof(*p->others));
-	if (p->others == NULL)
-		return err_set(err, ERR_NOMEM, 0, "out of memory for timelines");
-	for (size_t i = p->wal->n; i-- > 0;) {
-		const struct wal_set_timeline *t = &p->wal->timelines[i];
-		struct err why = {0};
-
-		if (t->timeline == p->path.timeline || !t->known || !holds_backup(&t->history, c, p->wal->sysid))
-			continue;
-		if (look_on(p, &o->target, t, ring, &why) == 0)
-			continue;
-		err_wrap(&why, "timeline %u was not searched for the target", t->timeline);
-		log_err(op->log, LOG_WARN, &why);
-	}
-	return 0;
-}
-
 /* Path and backup among those of one system; *too_early: an older system may reach the target. */
 static int
-choose_in_system(struct plan *p, const struct plan_options *o, const struct candidates *c, uint64_t sysid, struct keyring *ring,
-    bool *too_early, struct err *err)
+choose_in_system(struct plan *p, const struct plan_options *o, const struct plan_candidates *c, uint64_t sysid,
+    struct keyring *ring, bool *too_early, struct err *err)
 {
 	int rc;
 
@@ -403,48 +252,20 @@ choose_in_system(struct plan *p, const struct plan_options *o, const struct cand
 	timeline_history_free(&p->path);
 	rc = wal_set_load(&p->wal, p->repositories, p->n, sysid, err);
 	if (rc == 0 && o->target.kind == TARGET_IMMEDIATE && o->timeline == 0)
-		rc = choose_own_path(p, o, c, sysid, err);
+		rc = plan_choose_own_path(p, o, c, sysid, err);
 	else if (rc == 0)
-		rc = choose_path(p, o, c, sysid, err);
+		rc = plan_choose_path(p, o, c, sysid, err);
 	if (rc < 0) {
 		*too_early = rc == ERR_REFUSED && o->timeline != 0; /* another system may have had that timeline */
 		return rc;
 	}
-	rc = refuse_disputed(p, err);
+	rc = plan_refuse_disputed(p, err);
 	return rc < 0 ? rc : choose_backup(p, o, c, sysid, ring, too_early, err);
-}
-
-/*
- * The newest backup that reaches a name reaches the last place where it was given. Was it given before that backup, where an
- * older one would stop? What cannot be read there is no reason to fail.
- */
-static void
-find_before(struct plan *p, const struct plan_options *o, const struct candidates *c, struct keyring *ring)
-{
-	WAL_CHAIN_AUTO struct wal_chain *chain = NULL;
-	lsn_t start = p->backup->head.start_lsn, first = start;
-	struct target_found f;
-	struct err why = {0};
-
-	if (o->target.kind != TARGET_NAME)
-		return;
-	for (size_t i = 0; i < c->n; i++) {
-		const struct manifest_head *h = &c->list[i]->head;
-
-		if (h->sysid == p->wal->sysid && on_path(&p->path, h) && h->start_lsn < first)
-			first = h->start_lsn;
-	}
-	if (first == start ||
-	    wal_chain_build(&chain, p->repositories, p->n, p->wal, &p->path,
-		&(struct wal_chain_options){.start = first, .upto = start, .without_indexes = p->without_indexes}, &why) < 0)
-		return;
-	if (target_search(&o->target, chain, first, ring, &f, &why) == 0 && f.done && f.record.lsn < p->stop.lsn)
-		p->name_before = f.record.lsn;
 }
 
 /* In the newest system, or in an older one where that lies before it. */
 static int
-choose(struct plan *p, const struct plan_options *o, const struct candidates *c, struct keyring *ring, struct err *err)
+choose(struct plan *p, const struct plan_options *o, const struct plan_candidates *c, struct keyring *ring, struct err *err)
 {
 	bool too_early = true;
 	int rc = 0;
@@ -472,7 +293,7 @@ believes_an_index(const struct plan *p)
 
 /* An enrolled host can sign an index that hides what its segments hold, and a refusal is no place to learn of it. */
 static int
-choose_and_prove(struct plan *p, const struct op *op, const struct plan_options *o, const struct candidates *c,
+choose_and_prove(struct plan *p, const struct op *op, const struct plan_options *o, const struct plan_candidates *c,
     struct keyring *ring, struct err *err)
 {
 	struct err contradicted;
@@ -494,7 +315,7 @@ int
 plan_make(const struct op *op, const struct plan_options *o, struct keyring *ring, struct plan **out, struct err *err)
 {
 	PLAN_AUTO struct plan *p = calloc(1, sizeof(*p));
-	struct candidates c = {0};
+	struct plan_candidates c = {0};
 	int rc;
 
 	if (p == NULL)
@@ -505,9 +326,9 @@ plan_make(const struct op *op, const struct plan_options *o, struct keyring *rin
 	if (rc == 0)
 		rc = choose_and_prove(p, op, o, &c, ring, err);
 	if (rc == 0)
-		rc = find_others(p, op, o, &c, ring, err);
+		rc = plan_find_others(p, op, o, &c, ring, err);
 	if (rc == 0)
-		find_before(p, o, &c, ring);
+		plan_find_before(p, o, &c, ring);
 	if (rc == 0)
 		plan_check_end(p, op, o);
 	free(c.list);

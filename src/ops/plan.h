@@ -67,9 +67,6 @@ scope_plan(struct plan **p)
 }
 #define PLAN_AUTO SCOPE(scope_plan)
 
-/* For plan_make: fills what is only for the latest, and says it. What cannot be read is no reason to fail. */
-void plan_check_end(struct plan *p, const struct op *op, const struct plan_options *o);
-
 /* How many segments recovery reads, up to the one of the stop. */
 size_t plan_segments(const struct plan *p);
 

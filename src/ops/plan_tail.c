@@ -1,7 +1,7 @@
 /* What is wrong with the end of a plan for the latest: it does not reach what was acknowledged, or runs past a fork. */
 #include <inttypes.h>
 
-#include "ops/plan.h"
+#include "ops/plan_work.h"
 
 static bool
 take_newest(const struct high_water *h, void *arg)
