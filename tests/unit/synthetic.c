@@ -27,7 +27,8 @@ struct making {
 	struct fanout *fanout;
 	struct content_id *id;
 	struct wal_summary *summary;
-	uint8_t *segment; /* zero but for its first page */
+	uint8_t *segment;
+	size_t filled; /* bytes of it that may not be zero */
 	timeline_t timeline;
 	struct epoch epoch;
 	uint32_t other; /* added to transaction numbers */
@@ -39,64 +40,173 @@ has_point(uint64_t segno)
 	return segno % SYNTHETIC_POINTS == 0;
 }
 
-lsn_t
-synthetic_commit_lsn(uint64_t segno)
-{
-	return wal_segment_start(segno, SYNTHETIC_SEGMENT) + WAL_PAGE_LONG;
-}
-
 static size_t
 aligned(size_t n)
 {
 	return (n + 7) / 8 * 8;
 }
 
+/* How much of the record over its edge lies in such a segment: a header that is cut, a whole one, and more. */
+static size_t
+edge_part(uint64_t segno)
+{
+	return 16 + 8 * (segno / SYNTHETIC_EDGES % 3);
+}
+
+static bool
+begins_with_rest(uint64_t segno)
+{
+	return segno > 0 && synthetic_has_edge(segno - 1);
+}
+
+lsn_t
+synthetic_commit_lsn(uint64_t segno)
+{
+	size_t rest = begins_with_rest(segno) ? aligned(COMMIT - edge_part(segno - 1)) : 0;
+
+	return wal_segment_start(segno, SYNTHETIC_SEGMENT) + WAL_PAGE_LONG + rest;
+}
+
+/* Behind what every segment holds: a switch, or what fills it up to the record over its edge. */
 static lsn_t
-switch_lsn(uint64_t segno)
+last_lsn(uint64_t segno)
 {
 	return synthetic_commit_lsn(segno) + aligned(COMMIT) + (has_point(segno) ? aligned(POINT) : 0);
 }
 
-/* One record at *at, with this much data behind a short data header; where it begins becomes *prev. */
-static void
-put_record(struct making *m, uint64_t segno, size_t *at, lsn_t *prev, uint8_t rmid, uint8_t info, const void *data, size_t len)
+lsn_t
+synthetic_edge_lsn(uint64_t segno)
 {
-	uint8_t *r = m->segment + *at;
-	size_t total = WAL_RECORD_HEADER + (len > 0 ? 2 + len : 0);
+	return wal_segment_start(segno + 1, SYNTHETIC_SEGMENT) - edge_part(segno);
+}
+
+/* Bytes of a record into the segment at *at, over its pages; how many there was room for. */
+static size_t
+put_bytes(struct making *m, uint64_t segno, size_t *at, const uint8_t *bytes, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len && *at < SYNTHETIC_SEGMENT) {
+		size_t n = PAGE - *at % PAGE;
+
+		if (*at % PAGE == 0) {
+			uint8_t *p = m->segment + *at;
+
+			le16_put(p, MAGIC_15);
+			le16_put(p + 2, done > 0 ? WAL_PAGE_CONTRECORD : 0);
+			le32_put(p + 4, m->timeline);
+			le64_put(p + 8, wal_segment_start(segno, SYNTHETIC_SEGMENT) + *at);
+			le32_put(p + 16, (uint32_t)(done > 0 ? len - done : 0));
+			*at += WAL_PAGE_SHORT;
+			n -= WAL_PAGE_SHORT;
+		}
+		n = n < len - done ? n : len - done;
+		memcpy(m->segment + *at, bytes + done, n);
+		*at += n;
+		done += n;
+	}
+	return done;
+}
+
+/* A record in r, which has room for it: with this much data, behind a data header of this many bytes. */
+static size_t
+make_record(uint8_t *r, uint32_t xid, lsn_t prev, uint8_t rmid, uint8_t info, const void *data, size_t len)
+{
+	size_t head = len > UINT8_MAX ? 5 : 2, total = WAL_RECORD_HEADER + (len > 0 ? head + len : 0);
 
 	memset(r, 0, total);
 	le32_put(r, (uint32_t)total);
-	le32_put(r + 4, rmid == WAL_RMGR_XACT ? synthetic_xid(segno) + m->other : 0);
-	le64_put(r + 8, *prev);
+	le32_put(r + 4, xid);
+	le64_put(r + 8, prev);
 	r[16] = info;
 	r[17] = rmid;
 	if (len > 0) {
-		r[WAL_RECORD_HEADER] = 255;
+		r[WAL_RECORD_HEADER] = head == 5 ? 254 : 255;
 		r[WAL_RECORD_HEADER + 1] = (uint8_t)len;
-		memcpy(r + WAL_RECORD_HEADER + 2, data, len);
+		if (head == 5)
+			le32_put(r + WAL_RECORD_HEADER + 1, (uint32_t)len);
+		if (data != NULL)
+			memcpy(r + WAL_RECORD_HEADER + head, data, len);
 	}
 	le32_put(r + WAL_RECORD_CRC_AT,
 	    crc32c_final(crc32c_update(
 		crc32c_update(CRC32C_INIT, r + WAL_RECORD_HEADER, total - WAL_RECORD_HEADER), r, WAL_RECORD_CRC_AT)));
+	return total;
+}
+
+/* One record at *at; where it begins becomes *prev. */
+static void
+put_record(struct making *m, uint64_t segno, size_t *at, lsn_t *prev, uint8_t rmid, uint8_t info, const void *data, size_t len)
+{
+	uint32_t xid = rmid == WAL_RMGR_XACT ? synthetic_xid(segno) + m->other : 0;
+	uint8_t r[256];
+	size_t total = make_record(r, xid, *prev, rmid, info, data, len);
+
 	*prev = wal_segment_start(segno, SYNTHETIC_SEGMENT) + *at;
-	*at += aligned(total);
+	assert_int_equal(put_bytes(m, segno, at, r, total), total);
+	*at = aligned(*at);
 }
 
 static void
-make_segment(struct making *m, uint64_t segno)
+make_edge_record(uint8_t r[COMMIT], uint64_t segno)
 {
-	uint8_t *p = m->segment, time[8], point[8 + WAL_POINT_NAME_MAX] = {0};
-	lsn_t prev = segno == 0 ? 0 : switch_lsn(segno - 1);
-	size_t at = WAL_PAGE_LONG;
+	uint8_t time[8];
 
-	memset(p, 0, PAGE);
+	le64_put(time, (uint64_t)(synthetic_time_us(segno) - CLOCK_PG_EPOCH_US));
+	assert_int_equal(
+	    make_record(r, synthetic_edge_xid(segno), last_lsn(segno), WAL_RMGR_XACT, 0, time, sizeof(time)), COMMIT);
+}
+
+/* Nothing much, up to the record over the edge, and what there is room for of that. */
+static void
+fill_up(struct making *m, uint64_t segno, size_t at, lsn_t prev)
+{
+	size_t end = SYNTHETIC_SEGMENT - edge_part(segno), headers = SYNTHETIC_SEGMENT / PAGE - 1;
+	size_t total = end - at - headers * WAL_PAGE_SHORT;
+	FREE_AUTO uint8_t *filler = malloc(total);
+	uint8_t r[COMMIT];
+
+	assert_non_null(filler);
+	assert_int_equal(make_record(filler, 0, prev, WAL_RMGR_XLOG, 0x20, NULL, total - WAL_RECORD_HEADER - 5), total);
+	assert_int_equal(put_bytes(m, segno, &at, filler, total), total);
+	make_edge_record(r, segno);
+	assert_int_equal(put_bytes(m, segno, &at, r, sizeof(r)), edge_part(segno));
+}
+
+/* What goes before the first record: the page's header, and the rest of a record. */
+static size_t
+begin_segment(struct making *m, uint64_t segno, lsn_t *prev)
+{
+	uint8_t *p = m->segment, r[COMMIT];
+	size_t part;
+
+	memset(p, 0, m->filled);
+	m->filled = synthetic_has_edge(segno) ? SYNTHETIC_SEGMENT : PAGE;
 	le16_put(p, MAGIC_15);
-	le16_put(p + 2, WAL_PAGE_LONG_HEADER);
+	le16_put(p + 2, WAL_PAGE_LONG_HEADER | (begins_with_rest(segno) ? WAL_PAGE_CONTRECORD : 0));
 	le32_put(p + 4, m->timeline);
 	le64_put(p + 8, wal_segment_start(segno, SYNTHETIC_SEGMENT));
 	le64_put(p + 24, m->w->sysid);
 	le32_put(p + 32, SYNTHETIC_SEGMENT);
 	le32_put(p + 36, PAGE);
+	*prev = segno == 0 ? 0 : last_lsn(segno - 1);
+	if (!begins_with_rest(segno))
+		return WAL_PAGE_LONG;
+	part = edge_part(segno - 1);
+	*prev = synthetic_edge_lsn(segno - 1);
+	make_edge_record(r, segno - 1);
+	le32_put(p + 16, (uint32_t)(COMMIT - part));
+	memcpy(p + WAL_PAGE_LONG, r + part, COMMIT - part);
+	return WAL_PAGE_LONG + aligned(COMMIT - part);
+}
+
+static void
+make_segment(struct making *m, uint64_t segno)
+{
+	uint8_t time[8], point[8 + WAL_POINT_NAME_MAX] = {0};
+	lsn_t prev;
+	size_t at = begin_segment(m, segno, &prev);
+
 	le64_put(time, (uint64_t)(synthetic_time_us(segno) - CLOCK_PG_EPOCH_US));
 	put_record(m, segno, &at, &prev, WAL_RMGR_XACT, 0, time, sizeof(time));
 	if (has_point(segno)) {
@@ -104,7 +214,10 @@ make_segment(struct making *m, uint64_t segno)
 		(void)snprintf((char *)point + 8, WAL_POINT_NAME_MAX, "point-%llu", (unsigned long long)segno);
 		put_record(m, segno, &at, &prev, WAL_RMGR_XLOG, 0x70, point, sizeof(point));
 	}
-	put_record(m, segno, &at, &prev, WAL_RMGR_XLOG, 0x40, NULL, 0);
+	if (synthetic_has_edge(segno))
+		fill_up(m, segno, at, prev);
+	else
+		put_record(m, segno, &at, &prev, WAL_RMGR_XLOG, 0x40, NULL, 0);
 }
 
 static void

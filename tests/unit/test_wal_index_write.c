@@ -251,8 +251,8 @@ expect_same(const struct said *a, const struct said *b, const char *what)
 static size_t
 make_targets(struct target *t)
 {
-	static const uint64_t segments[] = {2, 3, 9, 10, 499, 500, 501, 997, 1022, 1023, 1024, 1025, 1499, 1500, 1501, 1994,
-	    2000, 2047, 2048, 2049, LAST - 1, LAST, LAST + 1};
+	static const uint64_t segments[] = {2, 3, 9, 10, 31, 62, 499, 500, 501, 997, 1022, 1023, 1024, 1025, 1499, 1500, 1501,
+	    1994, 2000, 2046, 2047, 2048, 2049, LAST - 1, LAST, LAST + 1};
 	size_t n = 0;
 
 	t[n++] = (struct target){.kind = TARGET_LATEST};
@@ -269,11 +269,12 @@ make_targets(struct target *t)
 		t[n++] = (struct target){.kind = TARGET_LSN, .lsn = synthetic_commit_lsn(s)};
 		t[n++] = (struct target){.kind = TARGET_LSN, .lsn = synthetic_commit_lsn(s) + 200};
 		t[n++] = (struct target){.kind = TARGET_XID, .xid = synthetic_xid(s)};
+		t[n++] = (struct target){.kind = TARGET_XID, .xid = synthetic_edge_xid(s)};
 	}
 	return n;
 }
 
-#define TARGETS_MAX 128
+#define TARGETS_MAX 192
 
 static void
 a_target_is_proved_the_same_with_indexes_and_without(void **state)
@@ -281,7 +282,7 @@ a_target_is_proved_the_same_with_indexes_and_without(void **state)
 	static const uint64_t firsts[] = {1, 2, 700, 1024, 1500};
 	struct world *w = *state;
 	struct target targets[TARGETS_MAX];
-	size_t n = make_targets(targets), reached = 0, behind = 0;
+	size_t n = make_targets(targets), reached = 0, behind = 0, over_edges = 0;
 
 	assert_true(n <= TARGETS_MAX);
 	(void)write_all(w);
@@ -304,11 +305,16 @@ a_target_is_proved_the_same_with_indexes_and_without(void **state)
 			expect_same(&a, &b, what);
 			reached += a.rc == 0;
 			behind += a.rc == 0 && a.stop.commits_behind;
+			if (a.rc != 0 || targets[i].kind != TARGET_XID || targets[i].xid < synthetic_edge_xid(0))
+				continue;
+			assert_int_equal(a.stop.lsn, synthetic_edge_lsn(targets[i].xid - synthetic_edge_xid(0)));
+			over_edges++;
 		}
 		links_close(&l);
 	}
 	assert_true(reached > 200);
 	assert_true(behind > 5);
+	assert_true(over_edges > 5);
 	remove_indexes(w);
 }
 
