@@ -45,7 +45,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (once.start != again.start || once.end != again.end || once.n_records != again.n_records ||
 	    once.commit_count != again.commit_count || once.max_time_us != again.max_time_us ||
 	    once.point_count != again.point_count || once.tail.start != again.tail.start || once.tail.crc != again.tail.crc ||
-	    once.head.len != again.head.len || once.head.crc0 != again.head.crc0)
+	    once.head.len != again.head.len || once.head.crc0 != again.head.crc0 || once.head.kept != again.head.kept ||
+	    memcmp(once.head.bytes, again.head.bytes, WAL_KEEP) != 0 || once.tail.kept != again.tail.kept ||
+	    memcmp(once.tail.bytes, again.tail.bytes, WAL_KEEP) != 0)
 		abort();
 	return 0;
 }
