@@ -26,6 +26,8 @@ report_tails(struct buf *b, const struct info *info, struct err *err)
 		tail_describe(text, &info->tails.newest, info->tails.said, info->segment_size);
 		rc = buf_printf(b, err, "NO REPOSITORY that answers has what was acknowledged: %s\n", text);
 	}
+	if (rc == 0 && info->tails_unread.kind != 0)
+		rc = buf_printf(b, err, "whether the end of the WAL is there was not compared: %s\n", info->tails_unread.msg);
 	for (size_t i = 0; rc == 0 && i < info->n; i++) {
 		const struct info_repository *r = &info->repositories[i];
 

@@ -224,6 +224,8 @@ report(const struct op *op, const struct info *info)
 
 	report_text(o, "cluster", op->cluster->name);
 	json_object_set_new(o, "archiving", archiving_json(info));
+	if (info->tails_unread.kind != 0)
+		report_text(o, "high_water_unread", info->tails_unread.msg);
 	if (info->tails.newest.sysid != 0) {
 		json_object_set_new(o, "high_water", report_high_water(&info->tails.newest));
 		json_object_set_new(o, "high_water_reached", json_boolean(info->tails.reached));

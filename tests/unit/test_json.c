@@ -78,13 +78,13 @@ what_is_written_is_read_again_in_its_order(void **state)
 {
 	JSON_AUTO json_t *o = json_object();
 	BUF_AUTO struct buf out = {0}, small = {.max = 5};
-	uint8_t raw[65] = {0xab};
+	uint8_t raw[JSON_HEX_MAX + 1] = {0xab};
 	struct err err = {0};
 
 	(void)state;
 	assert_int_equal(json_set_hex(o, "z", raw, 2), 0);
 	json_object_set_new(o, "a", json_string("\"\n\xc3\xa9"));
-	assert_int_equal(json_set_hex(o, "x", raw, 65), -1);
+	assert_int_equal(json_set_hex(o, "x", raw, sizeof(raw)), -1);
 	must(json_write(o, &out, &err), &err);
 	assert_string_equal(buf_text(&out), "{\"z\":\"ab00\",\"a\":\"\\\"\\n\xc3\xa9\"}");
 	must_fail(json_write(o, &small, &err), ERR_NOMEM, &err, "cap");
