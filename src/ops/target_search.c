@@ -12,6 +12,8 @@ struct search {
 	const struct wal_chain *chain;
 	lsn_t start;
 	struct target_found *out;
+	/* one behind the last segment whose edges and restore points search_segment told, and whose records */
+	size_t peeked, scanned;
 };
 
 static bool
@@ -156,26 +158,30 @@ peek(struct search *s, const struct range *r, struct keyring *ring, bool *settle
 	return rc;
 }
 
-/* Segment i with its edges; *last: how far it was read. */
+/* Segment i with its edges. Where many in a row spill, one look tells them all. */
 static int
-search_segment(struct search *s, size_t i, const struct wal_link *l, struct keyring *ring, size_t *last, struct err *err)
+search_segment(struct search *s, size_t i, const struct wal_link *l, struct keyring *ring, struct err *err)
 {
 	bool frames = needs_frames(s, l), settled = false;
 	struct range r;
-	int rc = range_of(s->chain, i, &r, err);
+	int rc;
 
+	if (i < s->scanned || (!frames && i < s->peeked))
+		return 0;
+	rc = range_of(s->chain, i, &r, err);
+	if (rc == 0 && !frames)
+		rc = peek(s, &r, ring, &settled, err);
 	if (rc < 0)
 		return rc;
-	*last = r.to;
-	if (!frames)
-		rc = peek(s, &r, ring, &settled, err);
-	if (rc < 0 || settled)
-		return rc;
+	s->peeked = r.to + 1;
+	if (settled)
+		return 0;
+	s->scanned = r.to + 1;
 	return wal_chain_scan(s->chain, r.from, r.to, ring, look, s, err);
 }
 
 static int
-search_segments(struct search *s, size_t from, size_t end, struct keyring *ring, size_t *last, struct err *err)
+search_segments(struct search *s, size_t from, size_t end, struct keyring *ring, struct err *err)
 {
 	for (size_t i = from; i < end && !s->out->done; i++) {
 		bool named = s->target->kind == TARGET_NAME;
@@ -183,7 +189,7 @@ search_segments(struct search *s, size_t from, size_t end, struct keyring *ring,
 		int rc = wal_chain_segment(s->chain, i, &l, err);
 
 		if (rc == 0 && (needs_frames(s, l) || l->spills || (named && l->points > 0)))
-			rc = search_segment(s, i, l, ring, last, err);
+			rc = search_segment(s, i, l, ring, err);
 		if (rc < 0)
 			return rc;
 		if (!s->out->done && !needs_frames(s, l))
@@ -197,15 +203,21 @@ static int
 settle(struct search *s, const struct wal_link *row, const struct wal_index_places *places, struct keyring *ring, bool *settled,
     struct err *err)
 {
+	size_t told = 0; /* one behind the last segment of the range before */
+
 	for (size_t k = 0; k < places->n && *settled; k++) {
 		size_t i = (size_t)(row->segno - s->chain->first) + places->list[k];
 		struct range r;
-		int rc = range_of(s->chain, i, &r, err);
+		int rc;
 
+		if (i < told)
+			continue;
+		rc = range_of(s->chain, i, &r, err);
 		if (rc == 0)
 			rc = peek(s, &r, ring, settled, err);
 		if (rc < 0)
 			return rc;
+		told = r.to + 1;
 	}
 	return 0;
 }
@@ -243,10 +255,8 @@ is_behind(const struct search *s, const struct wal_link *l)
 static int
 look_at_behind(struct search *s, size_t i, const struct wal_link *l, struct keyring *ring, struct err *err)
 {
-	size_t last;
-
 	if (s->target->kind == TARGET_NAME)
-		return search_segment(s, i, l, ring, &last, err);
+		return search_segment(s, i, l, ring, err);
 	s->out->commits_behind = true;
 	s->out->behind_link = i;
 	return 0;
@@ -282,13 +292,13 @@ end_of(const struct wal_chain *c, const struct wal_link *l)
 
 /* In the segments behind what was read. */
 static int
-search_behind(struct search *s, size_t read, struct keyring *ring, struct err *err)
+search_behind(struct search *s, struct keyring *ring, struct err *err)
 {
 	const struct wal_chain *c = s->chain;
 	struct target_found *f = s->out;
 	int rc = 0;
 
-	for (size_t i = read + 1; rc == 0 && i < c->n && !f->commits_behind && f->again == 0;) {
+	for (size_t i = s->scanned; rc == 0 && i < c->n && !f->commits_behind && f->again == 0;) {
 		const struct wal_link *l = wal_chain_link(c, i);
 		size_t end = end_of(c, l), at = end;
 
@@ -305,7 +315,6 @@ static int
 search_records(struct search *s, struct keyring *ring, struct err *err)
 {
 	const struct wal_chain *c = s->chain;
-	size_t last = 0;
 
 	for (size_t i = 0, end; i < c->n && !s->out->done; i = end) {
 		const struct wal_link *l = wal_chain_link(c, i);
@@ -316,11 +325,11 @@ search_records(struct search *s, struct keyring *ring, struct err *err)
 		if (l->n > 1)
 			rc = pass_row(s, l, ring, &passed, err);
 		if (rc == 0 && !passed)
-			rc = search_segments(s, i, end, ring, &last, err);
+			rc = search_segments(s, i, end, ring, err);
 		if (rc < 0)
 			return rc;
 	}
-	return s->out->done ? search_behind(s, last, ring, err) : 0;
+	return s->out->done ? search_behind(s, ring, err) : 0;
 }
 
 int
